@@ -1,0 +1,123 @@
+package dek
+
+import (
+	"encoding/binary"
+	"encoding/json"
+)
+
+// sealed is a ciphertext taken apart.
+type sealed struct {
+	iv    []byte // 16 bytes
+	nonce []byte // 12 bytes
+	bytes []byte // C, at least a tag
+}
+
+func (s *sealed) valid() bool {
+	return len(s.iv) == ivSize && len(s.nonce) == nonceSize && len(s.bytes) >= tagSize
+}
+
+// parse takes a ciphertext of any form apart; the algorithm is 0 if none is
+// named. What does not parse as it begins is raw: raw ciphertexts are random,
+// and one of 128 begins like one of the other forms. The result is nil if the
+// ciphertext is too short even for that.
+func parse(ciphertext []byte) (*sealed, Algorithm) {
+	if len(ciphertext) == 0 {
+		return nil, 0
+	}
+	switch ciphertext[0] {
+	case fixArray5:
+		if s, alg := parseMessagePack(ciphertext[1:]); s != nil {
+			return s, alg
+		}
+	case '{':
+		if s, alg := parseJSON(ciphertext); s != nil {
+			return s, alg
+		}
+	}
+	n := len(ciphertext) - ivSize - nonceSize
+	if n < tagSize {
+		return nil, 0
+	}
+	return &sealed{bytes: ciphertext[:n], iv: ciphertext[n : n+ivSize], nonce: ciphertext[n+ivSize:]}, 0
+}
+
+// parseJSON reads the form of KES spec section 5.1; nil if it is another one.
+func parseJSON(text []byte) (*sealed, Algorithm) {
+	var v struct {
+		AEAD             string
+		IV, Nonce, Bytes []byte
+	}
+	if json.Unmarshal(text, &v) != nil {
+		return nil, 0
+	}
+	var alg Algorithm
+	switch v.AEAD {
+	case "AES-256-GCM-HMAC-SHA-256":
+		alg = AES256
+	case "AES-256-GCM":
+		alg = oldAES256
+	case "ChaCha20Poly1305":
+		alg = ChaCha20
+	default:
+		return nil, 0
+	}
+	s := &sealed{iv: v.IV, nonce: v.Nonce, bytes: v.Bytes}
+	if !s.valid() {
+		return nil, 0
+	}
+	return s, alg
+}
+
+// The few bytes of MessagePack that the form of KES spec section 5.2 needs.
+const (
+	fixArray5 = 0x95
+	fixStr    = 0xa0 // to 0xbf: length in the low 5 bits
+	bin8      = 0xc4 // bin16, bin32 follow
+	str8      = 0xd9 // str16, str32 follow
+)
+
+// parseMessagePack reads the five items; nil if it is another form.
+func parseMessagePack(b []byte) (*sealed, Algorithm) {
+	var items [5][]byte
+	for i := range items {
+		var ok bool
+		if items[i], b, ok = nextItem(b, i < 2); !ok {
+			return nil, 0
+		}
+	}
+	alg, ok := ParseAlgorithm(string(items[0]))
+	s := &sealed{iv: items[2], nonce: items[3], bytes: items[4]}
+	if !ok || len(b) != 0 || !s.valid() {
+		return nil, 0
+	}
+	return s, alg
+}
+
+// nextItem cuts a string, or else binary data, off b.
+func nextItem(b []byte, isString bool) (item, rest []byte, ok bool) {
+	if len(b) == 0 {
+		return nil, nil, false
+	}
+	head, b := b[0], b[1:]
+	first := byte(bin8)
+	if isString {
+		first = str8
+	}
+	var n uint64
+	switch {
+	case isString && head&0xe0 == fixStr:
+		n = uint64(head & 0x1f)
+	case head == first && len(b) >= 1:
+		n, b = uint64(b[0]), b[1:]
+	case head == first+1 && len(b) >= 2:
+		n, b = uint64(binary.BigEndian.Uint16(b)), b[2:]
+	case head == first+2 && len(b) >= 4:
+		n, b = uint64(binary.BigEndian.Uint32(b)), b[4:]
+	default:
+		return nil, nil, false
+	}
+	if n > uint64(len(b)) {
+		return nil, nil, false
+	}
+	return b[:n], b[n:], true
+}
