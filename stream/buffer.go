@@ -1,0 +1,135 @@
+package stream
+
+import (
+	"errors"
+	"io"
+	"sync"
+)
+
+// smallSize is the size of the buffer that a stream starts with: enough for an
+// object of 4 KiB less the overhead, or to see that there is more.
+const smallSize = 4 << 10
+
+// The pools hold pointers to arrays, which go in and out without an allocation.
+var (
+	smallBuffers = sync.Pool{New: func() any { return new([smallSize]byte) }}
+	largeBuffers = sync.Pool{New: func() any { return new([PackageSize]byte) }}
+)
+
+// buffer is room for one package, taken from a pool when first needed. The zero
+// buffer is empty.
+type buffer struct {
+	small *[smallSize]byte
+	large *[PackageSize]byte
+	dirty int // plaintext may stand in the first dirty bytes
+}
+
+// atLeast returns the whole buffer, with n bytes or more. n is at most
+// PackageSize. Growing keeps the first keep bytes.
+func (b *buffer) atLeast(n, keep int) []byte {
+	switch {
+	case b.large != nil:
+	case n > smallSize:
+		large := largeBuffers.Get().(*[PackageSize]byte)
+		if b.small != nil {
+			copy(large[:keep], b.small[:])
+			dirty := b.dirty
+			b.release()
+			b.dirty = min(dirty, keep)
+		}
+		b.large = large
+	default:
+		if b.small == nil {
+			b.small = smallBuffers.Get().(*[smallSize]byte)
+		}
+		return b.small[:]
+	}
+	return b.large[:]
+}
+
+// bytes returns the whole buffer as it is.
+func (b *buffer) bytes() []byte {
+	switch {
+	case b.large != nil:
+		return b.large[:]
+	case b.small != nil:
+		return b.small[:]
+	}
+	return nil
+}
+
+// holds notes that plaintext stands in the first n bytes.
+func (b *buffer) holds(n int) { b.dirty = max(b.dirty, n) }
+
+// release gives the buffer back. Only what held plaintext is cleared: clearing
+// 64 KiB costs more than sealing a small object.
+func (b *buffer) release() {
+	clear(b.bytes()[:b.dirty])
+	if b.small != nil {
+		smallBuffers.Put(b.small)
+	}
+	if b.large != nil {
+		largeBuffers.Put(b.large)
+	}
+	*b = buffer{}
+}
+
+var errInvalidRead = errors.New("stream: the source returned an impossible count from Read")
+
+// source reads from an io.Reader and keeps the error it ended with, which may
+// come together with bytes and need not come twice.
+type source struct {
+	r     io.Reader
+	limit int64 // do not read more than that; negative: no limit
+	n     int64 // bytes read so far
+	err   error
+}
+
+func newSource(r io.Reader) source { return source{r: r, limit: -1} }
+
+// fill reads to buf behind the have bytes that are there, until want bytes are
+// there or s.err is set. It returns how many are there; more than want if the
+// source gave more at once.
+func (s *source) fill(buf []byte, have, want int) int {
+	for idle := 0; have < want && s.err == nil; {
+		room := buf[have:]
+		if s.limit >= 0 {
+			room = room[:min(int64(len(room)), s.limit-s.n)]
+		}
+		var n int
+		var err error
+		if len(room) > 0 {
+			n, err = s.r.Read(room)
+		}
+		if n < 0 || n > len(room) {
+			s.err = errInvalidRead
+			break
+		}
+		have += n
+		s.n += int64(n)
+		s.err = err
+		switch idle++; {
+		case s.n == s.limit:
+			s.err = io.EOF
+		case n > 0:
+			idle = 0
+		case idle == 100 && err == nil:
+			s.err = io.ErrNoProgress
+		}
+	}
+	return have
+}
+
+// writeAll writes b to dst and makes a short write an error.
+func writeAll(dst io.Writer, b []byte) (int, error) {
+	n, err := dst.Write(b)
+	if n < 0 || n > len(b) {
+		return 0, errInvalidWrite
+	}
+	if n < len(b) && err == nil {
+		err = io.ErrShortWrite
+	}
+	return n, err
+}
+
+var errInvalidWrite = errors.New("stream: the destination returned an impossible count from Write")

@@ -1,0 +1,298 @@
+package stream
+
+import (
+	"crypto/cipher"
+	"crypto/fips140"
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
+	"io"
+)
+
+// This file is the engine: headers, nonces, order, and the only calls that seal
+// and open. The readers and writers of the package move bytes to it and from
+// it. A sealer or opener is copied to work on another place of the same stream
+// at the same time; a copy shares nothing that changes.
+
+const (
+	version10 = 0x10
+	version20 = 0x20
+	finalFlag = 0x80 // in the first nonce byte (DARE section 1.2)
+	nonceSize = 12
+)
+
+// header is the first HeaderSize bytes of a package.
+type header []byte
+
+func (h header) version() byte { return h[0] }
+func (h header) cipher() byte  { return h[1] }
+func (h header) payload() int  { return int(binary.LittleEndian.Uint16(h[2:])) + 1 }
+func (h header) final() bool   { return h.version() == version20 && h[4]&finalFlag != 0 }
+
+// associated returns what the AEAD authenticates beside the payload. The other
+// bytes of a header are authenticated as its nonce.
+func (h header) associated() []byte { return h[:4] }
+
+// streamNonce returns the random bytes that all packages of a stream carry: the
+// nonce field without the final flag.
+func (h header) streamNonce() (n [nonceSize]byte) {
+	copy(n[:], h[4:HeaderSize])
+	n[0] &^= finalFlag
+	return n
+}
+
+// packageNonce sets dst to the AEAD nonce of package number n. It differs for
+// all 2^32 numbers, and for the final package of each number.
+func (h header) packageNonce(dst *[nonceSize]byte, n uint32) {
+	copy(dst[:], h[4:HeaderSize])
+	last := binary.LittleEndian.Uint32(dst[8:])
+	binary.LittleEndian.PutUint32(dst[8:], last^n)
+}
+
+// randomNonce draws the nonce of a new stream. Tests with known answers replace it.
+var randomNonce = func(b []byte) { rand.Read(b) }
+
+// A sealer makes the packages of one stream, in order.
+type sealer struct {
+	aead   *aead
+	header [HeaderSize]byte // of a package that is not final; the length is set for each
+	nonce  [nonceSize]byte  // of the package at hand; here because it would escape from a stack
+	next   uint64           // number of the next package
+	offset int64            // where it begins in the ciphertext
+}
+
+func newSealer(key []byte, opts *Options) (sealer, error) {
+	o, err := opts.orDefault()
+	if err != nil {
+		return sealer{}, err
+	}
+	if len(key) != KeySize {
+		return sealer{}, ErrInvalidKey
+	}
+	if fips140.Enforced() {
+		return sealer{}, fmt.Errorf("%w: encryption needs an AEAD that takes a nonce from its caller", ErrFIPS)
+	}
+	c := o.Cipher.resolve()
+	a, err := newAEAD(c, key)
+	if err != nil {
+		return sealer{}, fmt.Errorf("%w: %v", err, c)
+	}
+	s := sealer{aead: a, next: uint64(o.Sequence)}
+	s.header[0], s.header[1] = version20, c.id()
+	randomNonce(s.header[4:])
+	s.header[4] &^= finalFlag
+	return s, nil
+}
+
+// seal writes the next package to the front of dst and returns it. The payload
+// has 1 to PayloadSize bytes, exactly PayloadSize unless final; it is
+// elsewhere or at dst[HeaderSize:] already. dst has room for Overhead more.
+func (s *sealer) seal(dst, payload []byte, final bool) ([]byte, error) {
+	if s.next >= MaxPackages {
+		return nil, &Error{int64(s.next), s.offset, ErrTooLarge, "a stream has 2^32 packages at most"}
+	}
+	pkg := dst[: len(payload)+Overhead : len(payload)+Overhead]
+	h := header(pkg[:HeaderSize])
+	copy(h, s.header[:])
+	binary.LittleEndian.PutUint16(h[2:], uint16(len(payload)-1))
+	if final {
+		h[4] |= finalFlag
+	}
+	h.packageNonce(&s.nonce, uint32(s.next))
+	s.aead.Seal(pkg[HeaderSize:HeaderSize], s.nonce[:], payload, h.associated())
+	s.next++
+	s.offset += int64(len(pkg))
+	return pkg, nil
+}
+
+// An opener opens the packages of one stream, in order: cut finds the next one
+// in the input, open authenticates and decrypts it.
+type opener struct {
+	suite       suite
+	allowEmpty  bool
+	allowLegacy bool
+
+	// What the first package says of all others.
+	version     byte // 0 before that
+	cipher      byte
+	streamNonce [nonceSize]byte
+
+	nonce  [nonceSize]byte // of the package at hand
+	next   uint64          // number of the next package
+	offset int64           // where it begins in the ciphertext
+	ended  bool            // the final package was opened
+
+	// Where the size of the stream is known: the number behind the last package
+	// of the input (0: not known), and whether that package must be the final
+	// one. If not, none may be.
+	end      uint64
+	endFinal bool
+}
+
+func newOpener(key []byte, opts *Options) (opener, error) {
+	o, err := opts.orDefault()
+	if err != nil {
+		return opener{}, err
+	}
+	s, err := newSuite(key)
+	return opener{suite: s, allowEmpty: o.AllowEmpty, allowLegacy: o.AllowLegacy, next: uint64(o.Sequence)}, err
+}
+
+// cut returns the length of the package that in begins with, as far as in
+// tells; the package is whole if in is not shorter. HeaderSize stands for a
+// header that is not whole. last says that no input follows in; then a
+// package that is not whole is ErrTruncated, and for an empty in cut returns
+// io.EOF if the stream may end here.
+//
+// What is refused depends on the bytes seen, not on the pieces they came in.
+func (o *opener) cut(in []byte, last bool) (int, error) {
+	if len(in) > 0 {
+		if err := o.check(in); err != nil {
+			return 0, err
+		}
+	} else if last {
+		return 0, o.finish()
+	}
+	n := HeaderSize
+	if len(in) >= HeaderSize {
+		n = header(in).payload() + Overhead
+	}
+	switch {
+	case len(in) < n && last:
+		return 0, o.fail(ErrTruncated, "%d bytes of a package that has %d or more", len(in), n)
+	case len(in) > n && header(in).final():
+		return 0, o.fail(ErrTampered, "data after the final package")
+	}
+	return n, nil
+}
+
+// check refuses what the beginning of a package shows to be wrong. in has a
+// byte at least.
+func (o *opener) check(in header) error {
+	first := o.version == 0
+	switch v := in.version(); {
+	case o.ended:
+		return o.fail(ErrTampered, "data after the final package")
+	case o.next >= MaxPackages:
+		return o.fail(ErrTooLarge, "a stream has 2^32 packages at most")
+	case !first && v != o.version:
+		return o.fail(ErrTampered, "versions mixed")
+	case v != version10 && v != version20:
+		return o.fail(ErrUnsupported, "no version of DARE begins with byte 0x%02x", v)
+	case v == version10 && !o.allowLegacy:
+		return o.fail(ErrUnsupported, "DARE 1.0 is accepted with Options.AllowLegacy only")
+	}
+	if len(in) > 1 {
+		switch c := in.cipher(); {
+		case !first && c != o.cipher && o.version == version20:
+			return o.fail(ErrTampered, "ciphers mixed")
+		case c > ChaCha20Poly1305.id():
+			return o.fail(ErrUnsupported, "no cipher has the id 0x%02x", c)
+		}
+	}
+	if in.version() == version10 {
+		return o.check10(in)
+	}
+	switch {
+	case len(in) < HeaderSize:
+		return nil
+	case !in.final() && in.payload() != PayloadSize:
+		return o.fail(ErrTampered, "%d bytes of payload in a package that is not final", in.payload())
+	case !first && in.streamNonce() != o.streamNonce:
+		return o.fail(ErrTampered, "packages of two streams mixed")
+	}
+	return nil
+}
+
+// open authenticates pkg, which cut found whole, and decrypts it to dst. The two
+// may share memory only if dst is pkg[HeaderSize:]. dst has room for the
+// payload; when open fails that room holds nothing of the plaintext.
+func (o *opener) open(dst, pkg []byte) error {
+	h := header(pkg)
+	dst = dst[:h.payload()]
+	a, err := o.suite.aead(h.cipher())
+	if err != nil {
+		return o.fail(err, "%v", cipherOf(h.cipher()))
+	}
+	if h.version() == version10 {
+		h.packageNonce10(&o.nonce)
+	} else {
+		h.packageNonce(&o.nonce, uint32(o.next))
+	}
+	if _, err := a.Open(dst[:0:len(dst)], o.nonce[:], pkg[HeaderSize:], h.associated()); err != nil {
+		clear(dst)
+		return o.fail(ErrTampered, "authentication failed")
+	}
+	if err := o.advance(h, len(pkg)); err != nil {
+		clear(dst)
+		return err
+	}
+	return nil
+}
+
+// advance moves behind a package of n bytes that was authenticated.
+func (o *opener) advance(h header, n int) error {
+	if o.end > 0 && h.version() == version20 {
+		switch mustEnd := o.endFinal && o.next+1 == o.end; {
+		case h.final() && !mustEnd:
+			return o.fail(ErrTampered, "the stream ends here, before its stated size")
+		case !h.final() && mustEnd:
+			return o.fail(ErrTruncated, "the stream goes on after its stated size")
+		}
+	}
+	o.follow(h)
+	o.ended = h.final()
+	o.next++
+	o.offset += int64(n)
+	return nil
+}
+
+// follow makes h the header that those of all later packages are compared with.
+func (o *opener) follow(h header) {
+	o.version, o.cipher, o.streamNonce = h.version(), h.cipher(), h.streamNonce()
+}
+
+// finish returns io.EOF if a stream may end in front of the next package.
+func (o *opener) finish() error {
+	switch {
+	case o.ended, o.version == version10:
+		return io.EOF
+	case o.version == 0 && o.allowEmpty:
+		return io.EOF
+	case o.end > 0 && !o.endFinal && o.next == o.end:
+		return io.EOF
+	case o.version == 0:
+		return o.fail(ErrTruncated, "no data at all; Options.AllowEmpty accepts that")
+	}
+	return o.fail(ErrTruncated, "the final package is missing")
+}
+
+// endAt tells that the input has n packages from here on, and whether the last
+// one must be the stream's final one.
+func (o *opener) endAt(n int64, final bool) error {
+	if o.next+uint64(n) > MaxPackages {
+		return o.fail(ErrTooLarge, "a stream has 2^32 packages at most")
+	}
+	o.end, o.endFinal = o.next+uint64(n), final
+	return nil
+}
+
+// at moves a copy of an opener to another package of the stream.
+func (o *opener) at(number uint64, offset int64) {
+	o.next, o.offset, o.ended = number, offset, false
+}
+
+func (o *opener) fail(kind error, format string, args ...any) error {
+	return &Error{int64(o.next), o.offset, kind, fmt.Sprintf(format, args...)}
+}
+
+// nonceFirst is AES-256-GCM for opening in FIPS 140-only mode, where Go takes no
+// nonce from a caller except in front of a ciphertext.
+type nonceFirst struct{ cipher.AEAD }
+
+func (g nonceFirst) Open(dst, nonce, ciphertext, associated []byte) ([]byte, error) {
+	b := largeBuffers.Get().(*[PackageSize]byte)
+	defer largeBuffers.Put(b)
+	in := append(append(b[:0], nonce...), ciphertext...)
+	return g.AEAD.Open(dst, nil, in, associated)
+}

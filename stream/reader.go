@@ -1,0 +1,340 @@
+package stream
+
+import "io"
+
+// EncryptReader reads plaintext and gives the stream that protects it. Use one
+// from one goroutine at a time.
+type EncryptReader struct {
+	sealer sealer
+	src    source
+	buf    buffer
+	out    []byte // of buf: sealed, not yet handed out
+	ahead  byte   // the plaintext byte that showed that the last package was not the final one
+	more   bool   // whether there is one
+	err    error  // what Read returns when out is empty
+}
+
+// NewEncryptReader returns a reader of the stream that protects what src holds
+// up to its io.EOF, under a 32-byte key, which is copied. It fails with
+// ErrInvalidKey, ErrInvalidOptions or ErrFIPS.
+//
+// An error of src is passed on, and the package that it interrupted is not
+// given: a stream that is complete means that src was.
+func NewEncryptReader(key []byte, src io.Reader, o *Options) (*EncryptReader, error) {
+	s, err := newSealer(key, o)
+	if err != nil {
+		return nil, err
+	}
+	return &EncryptReader{sealer: s, src: newSource(src)}, nil
+}
+
+// Read implements io.Reader. It gives one package a call at most; a p of
+// PackageSize bytes or more saves a copy.
+func (r *EncryptReader) Read(p []byte) (int, error) {
+	if len(r.out) == 0 && r.err == nil && len(p) > 0 {
+		if len(p) >= PackageSize {
+			if pkg := r.nextInto(p[:PackageSize]); len(pkg) > 0 {
+				return len(pkg), nil
+			}
+		} else {
+			r.out = r.next()
+		}
+	}
+	if len(r.out) == 0 {
+		return 0, r.err
+	}
+	n := copy(p, r.out)
+	r.consume(n)
+	return n, nil
+}
+
+// WriteTo implements io.WriterTo: it writes the rest of the stream to dst. After
+// an error of dst the reader goes on behind what dst took.
+func (r *EncryptReader) WriteTo(dst io.Writer) (int64, error) {
+	var written int64
+	for {
+		if len(r.out) == 0 && r.err == nil {
+			r.out = r.next()
+		}
+		if len(r.out) == 0 {
+			return written, eofIsNil(r.err)
+		}
+		n, err := writeAll(dst, r.out)
+		r.consume(n)
+		written += int64(n)
+		if err != nil {
+			return written, err
+		}
+	}
+}
+
+// consume drops n bytes of out, and the buffer with the stream's last one.
+func (r *EncryptReader) consume(n int) {
+	r.out = r.out[n:]
+	if len(r.out) == 0 && r.err != nil {
+		r.buf.release()
+	}
+}
+
+// next seals the next package in the pooled buffer. Without one it returns nil and
+// r.err is set; r.err is also set with the final one.
+func (r *EncryptReader) next() []byte {
+	b := r.buf.atLeast(smallSize, 0)
+	b, n := fillPayload(&r.src, &r.buf, b, r.begin(b))
+	r.buf.holds(HeaderSize + n)
+	pkg := r.sealFront(b, n)
+	if pkg == nil {
+		r.buf.release()
+	}
+	r.buf.dirty = 0 // sealed in place
+	return pkg
+}
+
+// nextInto is next for a buffer of the caller, of PackageSize bytes.
+func (r *EncryptReader) nextInto(b []byte) []byte {
+	r.buf.release()
+	b, n := fillPayload(&r.src, nil, b, r.begin(b))
+	pkg := r.sealFront(b, n)
+	if pkg == nil {
+		clear(b[:min(HeaderSize+n, len(b))])
+	}
+	return pkg
+}
+
+// begin puts the byte read ahead to its place in the next package.
+func (r *EncryptReader) begin(b []byte) int {
+	if !r.more {
+		return 0
+	}
+	b[HeaderSize] = r.ahead
+	r.more = false
+	return 1
+}
+
+// sealFront seals in place the payload that stands in b, of n bytes, the last
+// of which is the one read ahead if n > PayloadSize.
+func (r *EncryptReader) sealFront(b []byte, n int) []byte {
+	final := n <= PayloadSize
+	if final {
+		if r.err = r.src.err; n == 0 || r.err != io.EOF {
+			r.end()
+			return nil
+		}
+	} else {
+		n = PayloadSize
+		r.ahead, r.more = b[HeaderSize+n], true
+	}
+	pkg, err := r.sealer.seal(b, b[HeaderSize:HeaderSize+n], final)
+	if err != nil {
+		r.err = err
+	}
+	if r.err != nil {
+		r.end()
+	}
+	return pkg
+}
+
+// end drops the key.
+func (r *EncryptReader) end() {
+	r.sealer, r.ahead = sealer{}, 0
+}
+
+// fillPayload reads plaintext from src to the payload of a package in b, where n
+// bytes of it stand, until src ends or one byte more than a package holds is
+// there: that byte tells that the package is not the stream's final one. It
+// stands where the tag will, so that no copy is needed to make room for it. A
+// b of the pool grows when src has more than it holds.
+func fillPayload(src *source, pool *buffer, b []byte, n int) ([]byte, int) {
+	for {
+		room := b[HeaderSize : len(b)-TagSize+1]
+		n = src.fill(room, n, len(room))
+		if n < len(room) || len(b) == PackageSize {
+			return b, n
+		}
+		pool.holds(HeaderSize + n)
+		b = pool.atLeast(PackageSize, HeaderSize+n)
+	}
+}
+
+// intake finds the packages in ciphertext that arrives in pieces.
+type intake struct {
+	opener     opener
+	buf        buffer
+	start, end int // of buf: ciphertext that was not opened yet
+}
+
+func (in *intake) waiting() []byte { return in.buf.bytes()[in.start:in.end] }
+
+// room returns the buffer with the waiting bytes at its front and n bytes in all
+// or more.
+func (in *intake) room(n int) []byte {
+	if in.start > 0 {
+		b := in.buf.bytes()
+		in.end = copy(b, b[in.start:in.end])
+		in.start = 0
+	}
+	return in.buf.atLeast(n, in.end)
+}
+
+// fetch returns the next whole package, in the buffer, reading from src as
+// needed. Otherwise the error is that of src, or of the engine. endsHere tells
+// that the stream ends where src does.
+func (in *intake) fetch(src *source, endsHere bool) ([]byte, error) {
+	for {
+		b := in.waiting()
+		n, err := in.opener.cut(b, endsHere && src.err == io.EOF)
+		switch {
+		case err != nil:
+			return nil, err
+		case n <= len(b):
+			in.start += n
+			return b[:n], nil
+		case src.err != nil:
+			return nil, src.err
+		}
+		b = in.room(max(n, smallSize))
+		in.end = src.fill(b, in.end, n)
+	}
+}
+
+// openInPlace opens a package of the buffer where it stands.
+func (in *intake) openInPlace(pkg []byte) ([]byte, error) {
+	plain := pkg[HeaderSize : len(pkg)-TagSize]
+	in.buf.holds(in.start)
+	return plain, in.opener.open(plain, pkg)
+}
+
+// release drops the key and the buffer.
+func (in *intake) release() {
+	in.opener.suite.wipe()
+	in.buf.release()
+	in.start, in.end = 0, 0
+}
+
+// DecryptReader reads a stream and gives its plaintext. Use one from one
+// goroutine at a time.
+type DecryptReader struct {
+	in    intake
+	src   source
+	plain []byte // of in.buf: authentic, not yet handed out
+	err   error  // what Read returns when plain is empty
+
+	// For a range: plaintext to drop, then to hand out. Negative: all.
+	skip, left int64
+}
+
+// NewDecryptReader returns a reader of the plaintext of the stream that src
+// holds up to its io.EOF, under a 32-byte key, which is copied. It fails with
+// ErrInvalidKey or ErrInvalidOptions.
+//
+// Reading fails with an [*Error] if the stream is not whole and authentic;
+// the packages in front of the bad one have been given by then. Only io.EOF
+// confirms the whole.
+func NewDecryptReader(key []byte, src io.Reader, o *Options) (*DecryptReader, error) {
+	op, err := newOpener(key, o)
+	if err != nil {
+		return nil, err
+	}
+	return &DecryptReader{in: intake{opener: op}, src: newSource(src), left: -1}, nil
+}
+
+// Read implements io.Reader. It gives one package a call at most; a p of
+// PayloadSize bytes or more saves a copy.
+func (r *DecryptReader) Read(p []byte) (int, error) {
+	for len(r.plain) == 0 {
+		if r.err != nil || len(p) == 0 {
+			return 0, r.err
+		}
+		if n := r.next(p); n > 0 {
+			return n, nil
+		}
+	}
+	n := copy(p, r.plain)
+	r.consume(n)
+	return n, nil
+}
+
+// WriteTo implements io.WriterTo: it writes the rest of the plaintext to dst.
+// After an error of dst the reader goes on behind what dst took.
+func (r *DecryptReader) WriteTo(dst io.Writer) (int64, error) {
+	var written int64
+	for {
+		for len(r.plain) == 0 {
+			if r.err != nil {
+				return written, eofIsNil(r.err)
+			}
+			r.next(nil)
+		}
+		n, err := writeAll(dst, r.plain)
+		r.consume(n)
+		written += int64(n)
+		if err != nil {
+			return written, err
+		}
+	}
+}
+
+// next opens the next package: straight into p, if all of its plaintext is
+// wanted and fits there, else in place. It returns how many bytes p got. If
+// there is no package, r.err is set.
+func (r *DecryptReader) next(p []byte) int {
+	pkg, err := r.in.fetch(&r.src, true)
+	if err != nil {
+		if err == io.EOF && r.left > 0 {
+			err = r.in.opener.fail(ErrTruncated, "%d bytes of plaintext are missing", r.left)
+		}
+		r.stop(err)
+		return 0
+	}
+	if n := len(pkg) - Overhead; n <= len(p) && r.skip == 0 && (r.left < 0 || int64(n) <= r.left) {
+		if err := r.in.opener.open(p[:n], pkg); err != nil {
+			r.stop(err)
+			return 0
+		}
+		r.took(n)
+		return n
+	}
+	plain, err := r.in.openInPlace(pkg)
+	if err != nil {
+		r.stop(err)
+		return 0
+	}
+	skip := min(r.skip, int64(len(plain)))
+	r.skip -= skip
+	r.plain = plain[skip:]
+	if r.left >= 0 {
+		r.plain = r.plain[:min(r.left, int64(len(r.plain)))]
+	}
+	return 0
+}
+
+// consume drops n bytes of plain.
+func (r *DecryptReader) consume(n int) {
+	r.plain = r.plain[n:]
+	r.took(n)
+}
+
+// took counts n bytes handed out. If the source has nothing more and all is
+// handed out, the verdict is asked for at once, so that the buffer goes back
+// without a Read that may never come.
+func (r *DecryptReader) took(n int) {
+	if r.left > 0 {
+		r.left -= int64(n)
+	}
+	if len(r.plain) == 0 && r.src.err != nil && len(r.in.waiting()) == 0 {
+		r.next(nil)
+	}
+}
+
+// stop ends the reader with err.
+func (r *DecryptReader) stop(err error) {
+	r.err = err
+	r.in.release()
+}
+
+func eofIsNil(err error) error {
+	if err == io.EOF {
+		return nil
+	}
+	return err
+}

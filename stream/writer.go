@@ -1,0 +1,240 @@
+package stream
+
+import "io"
+
+// EncryptWriter takes plaintext and writes the stream that protects it. Use one
+// from one goroutine at a time.
+type EncryptWriter struct {
+	sealer sealer
+	dst    io.Writer
+	buf    buffer
+	n      int // plaintext bytes that wait at buf[HeaderSize:], up to PayloadSize; Overhead fits too
+	err    error
+	closed bool
+}
+
+// NewEncryptWriter returns a writer of the stream that protects what is written
+// to it, under a 32-byte key, which is copied. Close writes the final package:
+// without it the stream is truncated. It fails with ErrInvalidKey,
+// ErrInvalidOptions or ErrFIPS.
+func NewEncryptWriter(key []byte, dst io.Writer, o *Options) (*EncryptWriter, error) {
+	s, err := newSealer(key, o)
+	if err != nil {
+		return nil, err
+	}
+	return &EncryptWriter{sealer: s, dst: dst}, nil
+}
+
+// Write implements io.Writer. Up to 64 KiB are held back until more comes or
+// Close is called, as only then it is known whether they are the last. The
+// count is of plaintext bytes that were sealed or are held.
+func (w *EncryptWriter) Write(p []byte) (int, error) {
+	if w.closed {
+		return 0, ErrClosed
+	}
+	taken := 0
+	for w.err == nil && taken < len(p) {
+		rest := p[taken:]
+		switch {
+		case w.n == PayloadSize:
+			w.flush(w.buf.bytes()[HeaderSize:HeaderSize+PayloadSize], false)
+		case w.n == 0 && len(rest) > PayloadSize: // straight from p
+			if w.flush(rest[:PayloadSize], false); w.err == nil {
+				taken += PayloadSize
+			}
+		default:
+			n := min(len(rest), PayloadSize-w.n)
+			b := w.buf.atLeast(w.n+n+Overhead, HeaderSize+w.n)
+			copy(b[HeaderSize+w.n:], rest[:n])
+			w.hold(w.n + n)
+			taken += n
+		}
+	}
+	return taken, w.err
+}
+
+// ReadFrom implements io.ReaderFrom: it takes all that src has as one Write. If
+// src fails the writer has failed, so that Close cannot end the stream as if
+// it were whole.
+func (w *EncryptWriter) ReadFrom(src io.Reader) (int64, error) {
+	if w.closed {
+		return 0, ErrClosed
+	}
+	s := newSource(src)
+	for w.err == nil {
+		b, n := fillPayload(&s, &w.buf, w.buf.atLeast(smallSize, HeaderSize+w.n), w.n)
+		if n <= PayloadSize {
+			w.hold(n)
+			if s.err != io.EOF {
+				w.stop(s.err)
+			}
+			break
+		}
+		ahead := b[HeaderSize+PayloadSize]
+		if w.flush(b[HeaderSize:HeaderSize+PayloadSize], false); w.err == nil {
+			b[HeaderSize] = ahead
+			w.hold(1)
+		}
+	}
+	return s.n, w.err
+}
+
+// Close writes the final package; it does not close the destination. A stream
+// without plaintext is zero bytes. A second Close returns what the first did.
+func (w *EncryptWriter) Close() error {
+	if w.closed {
+		return w.err
+	}
+	w.closed = true
+	if w.err == nil && w.n > 0 {
+		w.flush(w.buf.bytes()[HeaderSize:HeaderSize+w.n], true)
+	}
+	w.stop(w.err)
+	return w.err
+}
+
+// hold notes that n bytes wait.
+func (w *EncryptWriter) hold(n int) {
+	w.n = n
+	w.buf.holds(HeaderSize + n)
+}
+
+// flush seals the payload, which is that of the buffer or elsewhere while the
+// buffer is empty, and writes the package.
+func (w *EncryptWriter) flush(payload []byte, final bool) {
+	b := w.buf.atLeast(len(payload)+Overhead, 0)
+	pkg, err := w.sealer.seal(b, payload, final)
+	if err == nil {
+		w.n, w.buf.dirty = 0, 0 // what was held is sealed, in place
+		_, err = writeAll(w.dst, pkg)
+	}
+	if err != nil {
+		w.stop(err)
+	}
+}
+
+// stop ends the writer with err and drops key and buffer.
+func (w *EncryptWriter) stop(err error) {
+	w.err = err
+	w.n = 0
+	w.sealer = sealer{}
+	w.buf.release()
+}
+
+// DecryptWriter takes a stream and writes its plaintext. Use one from one
+// goroutine at a time.
+type DecryptWriter struct {
+	in     intake
+	dst    io.Writer
+	err    error
+	closed bool
+}
+
+// NewDecryptWriter returns a writer of the plaintext of the stream that is
+// written to it, under a 32-byte key, which is copied. Close tells whether the
+// stream was whole: its error must not be ignored. It fails with ErrInvalidKey
+// or ErrInvalidOptions.
+func NewDecryptWriter(key []byte, dst io.Writer, o *Options) (*DecryptWriter, error) {
+	op, err := newOpener(key, o)
+	if err != nil {
+		return nil, err
+	}
+	return &DecryptWriter{in: intake{opener: op}, dst: dst}, nil
+}
+
+// Write implements io.Writer. The plaintext of a package is written when the
+// package is whole; the count is of ciphertext bytes that were opened or
+// are held.
+func (w *DecryptWriter) Write(p []byte) (int, error) {
+	if w.closed {
+		return 0, ErrClosed
+	}
+	taken := 0
+	for w.err == nil {
+		rest := p[taken:]
+		b := w.in.waiting()
+		straight := len(b) == 0
+		if straight {
+			if b = rest; len(b) == 0 {
+				break
+			}
+		}
+		n, err := w.in.opener.cut(b, false)
+		switch {
+		case err != nil:
+			w.stop(err)
+		case n > len(b): // wait for the rest of the package
+			if len(rest) == 0 {
+				return taken, nil
+			}
+			have := len(w.in.waiting())
+			more := min(len(rest), n-have)
+			copy(w.in.room(have + more)[have:], rest[:more])
+			w.in.end += more
+			taken += more
+		case straight:
+			plain := w.in.buf.atLeast(n, 0)[:n-Overhead]
+			w.in.buf.holds(len(plain))
+			if w.emit(plain, w.in.opener.open(plain, b[:n])); w.err == nil {
+				taken += n
+			}
+		default:
+			w.in.start += n
+			w.emit(w.in.openInPlace(b[:n]))
+		}
+	}
+	return taken, w.err
+}
+
+// ReadFrom implements io.ReaderFrom: it takes all that src has as one Write. If
+// src fails the writer has failed.
+func (w *DecryptWriter) ReadFrom(src io.Reader) (int64, error) {
+	if w.closed {
+		return 0, ErrClosed
+	}
+	s := newSource(src)
+	for w.err == nil {
+		pkg, err := w.in.fetch(&s, false)
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			w.stop(err)
+			break
+		}
+		w.emit(w.in.openInPlace(pkg))
+	}
+	return s.n, w.err
+}
+
+// Close fails with ErrTruncated if the stream has not come to its end, and with
+// the writer's error if it has failed before. It does not close the
+// destination. A second Close returns what the first did.
+func (w *DecryptWriter) Close() error {
+	if w.closed {
+		return w.err
+	}
+	w.closed = true
+	if w.err == nil {
+		// No whole package waits, so cut has only the end to judge.
+		_, err := w.in.opener.cut(w.in.waiting(), true)
+		w.stop(eofIsNil(err))
+	}
+	return w.err
+}
+
+// emit writes what was opened, if err does not tell that it was not.
+func (w *DecryptWriter) emit(plain []byte, err error) {
+	if err == nil {
+		_, err = writeAll(w.dst, plain)
+	}
+	if err != nil {
+		w.stop(err)
+	}
+}
+
+// stop ends the writer with err.
+func (w *DecryptWriter) stop(err error) {
+	w.err = err
+	w.in.release()
+}
