@@ -1,0 +1,118 @@
+//go:build unix
+
+// Package kesproc runs real KES servers as child processes of a test.
+//
+// [Build] compiles a server from the module a test stands in, [NewDeployment]
+// makes what the servers of one deployment share (certificates, identities,
+// policy, key store), and [Deployment.Start] starts one on a free loopback
+// port. Several servers over one key store are several calls of Start:
+//
+//	deployment := kesproc.NewDeployment(t, kesproc.Build(t, ".", "github.com/minio/kes/cmd/kes"), nil)
+//	first, second := deployment.Start(t), deployment.Start(t)
+//
+// Everything lives in directories of the test and ends with it, also when the
+// test fails or panics. The servers are black boxes: this package knows only
+// their command line, configuration file and HTTP answers (KES spec section 9).
+package kesproc
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// Build compiles the command pkg as seen from the module in directory dir and
+// returns the path of the executable, which lives as long as the test.
+func Build(t testing.TB, dir, pkg string) string {
+	t.Helper()
+	out := filepath.Join(t.TempDir(), filepath.Base(pkg))
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", out, pkg)
+	build.Dir = dir
+	if text, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("failed to build %s: %v\n%s", pkg, err, text)
+	}
+	return out
+}
+
+// Options are the settings of a Deployment. The zero value is an empty key
+// store and servers that choose their ciphers by the CPU.
+type Options struct {
+	// KeyStore is an existing directory of key files. It is copied: servers
+	// make keys, and the original is often test data.
+	KeyStore string
+
+	// Env is added to the servers' environment; "GODEBUG=cpu.aes=off" makes
+	// them create ChaCha20 keys.
+	Env []string
+}
+
+// Deployment is what its servers and their clients share. Client is allowed
+// every operation on keys, so is the API key; Stranger is known to no policy.
+type Deployment struct {
+	CAFile   string // PEM, signed the certificate of every server
+	KeyStore string // directory with one file per key
+
+	Client   Certificate // a client certificate in files
+	APIKey   APIKey      // a client certificate in one line of text
+	Stranger APIKey      // an identity without any right
+
+	binary, dir string
+	env         []string
+	serverCert  Certificate
+}
+
+// NewDeployment makes certificates, identities and the key store for servers
+// that run binary. A nil o means the defaults. Nothing is started.
+func NewDeployment(t testing.TB, binary string, o *Options) *Deployment {
+	t.Helper()
+	if o == nil {
+		o = &Options{}
+	}
+	dir := t.TempDir()
+	d := &Deployment{
+		KeyStore: filepath.Join(dir, "keys"),
+		APIKey:   NewAPIKey(),
+		Stranger: NewAPIKey(),
+		binary:   binary,
+		dir:      dir,
+		env:      o.Env,
+	}
+	if o.KeyStore != "" {
+		if err := os.CopyFS(d.KeyStore, os.DirFS(o.KeyStore)); err != nil {
+			t.Fatalf("failed to copy the key store: %v", err)
+		}
+	}
+	if err := d.makeCertificates(); err != nil {
+		t.Fatalf("failed to make certificates: %v", err)
+	}
+	return d
+}
+
+// config returns the configuration of a server at address; what is not named
+// here is the server's default.
+func (d *Deployment) config(address string) string {
+	var allow strings.Builder
+	for _, path := range []string{"key/create/*", "key/describe/*", "key/list/*", "key/generate/*", "key/encrypt/*", "key/decrypt/*", "status"} {
+		fmt.Fprintf(&allow, "    - /v1/%s\n", path)
+	}
+	return fmt.Sprintf(`version: v1
+address: %s
+admin:
+  identity: disabled
+tls:
+  key: %s
+  cert: %s
+policy:
+  app:
+    allow:
+%s    identities:
+    - %s
+    - %s
+keystore:
+  fs:
+    path: %s
+`, address, d.serverCert.KeyFile, d.serverCert.CertFile, allow.String(), d.Client.Identity, d.APIKey.Identity, d.KeyStore)
+}

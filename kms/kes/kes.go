@@ -1,0 +1,365 @@
+// Package kes gets data keys from MinIO KES servers.
+//
+// Start with [New]: it makes a [Backend] for one or more servers that share a
+// key store, and never calls out. Credentials are an API key ([ParseAPIKey]) or
+// a certificate and its private key ([LoadCertificate]); the servers know both
+// by an identity, the SHA-256 of the public key, which their policies name.
+//
+//	creds, err := kes.ParseAPIKey("kes:v1:…")
+//	backend, err := kes.New([]string{"https://kes-1:7373", "https://kes-2:7373"}, creds, nil)
+//	client := kms.NewClient(backend, &kms.Options{DefaultKeyID: "app-1"})
+//
+// Every call is one request over TLS 1.2 or later, HTTP/2 where the server
+// speaks it:
+//
+//	POST /v1/key/generate/NAME  {"context"}               → {"plaintext", "ciphertext"}
+//	POST /v1/key/decrypt/NAME   {"ciphertext", "context"} → {"plaintext"}
+//	POST /v1/key/encrypt/NAME   {"plaintext", "context"}  → {"ciphertext"}
+//	POST /v1/key/create/NAME
+//	GET  /v1/key/describe/NAME, /v1/key/list/PREFIX, /v1/status, /version
+//
+// Binary values are base64. The context, always sent, is the canonical form of
+// the [kms.AssociatedData].
+//
+// Guaranteed: a call ends when its context does. It goes on to the next server,
+// with its whole body, when one fails or hangs; a hung server costs one
+// [Options.TryTimeout] and is asked last for the next 30 seconds. What a server
+// says is bounded, and never decides what kind an error is of: the status and
+// the operation do. Not guaranteed: that CreateKey made the key when it says
+// that the key exists, see [ErrAnswerLost].
+//
+// Servers of the generations v0.23 and v0.24 (2025), and what is known of older
+// ones, are supported. Source: KES spec sections 1, 2 and 7.
+package kes
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/objseal/objseal/internal/dek"
+	"github.com/objseal/objseal/kms"
+)
+
+// Options are the settings of a Backend. The zero value is good.
+type Options struct {
+	// DefaultKeyID names the key for calls that name none. If empty, such
+	// calls fail with kms.ErrInvalidKeyID.
+	DefaultKeyID string
+
+	// RootCAs are who may issue the servers' certificates. Nil: the system's.
+	RootCAs *x509.CertPool
+
+	// TryTimeout ends one try at one server, connecting included; the next
+	// server is tried then. 0 means 10 seconds.
+	TryTimeout time.Duration
+}
+
+// Backend is a kms.Backend, kms.Manager and kms.Encrypter over KES servers. It
+// is safe for concurrent use.
+type Backend struct {
+	creds        Credentials
+	tls          *tls.Config
+	client       *http.Client
+	endpoints    []*endpoint // the one to prefer first
+	defaultKeyID string
+	tryTimeout   time.Duration
+	pause        func() time.Duration // before another round over all endpoints
+}
+
+var (
+	_ kms.Backend   = (*Backend)(nil)
+	_ kms.Manager   = (*Backend)(nil)
+	_ kms.Encrypter = (*Backend)(nil)
+)
+
+// New returns a Backend for the servers at endpoints: URLs of the form
+// https://host:port, see [ParseEndpoints]. A nil o means the defaults. Nothing
+// is called.
+func New(endpoints []string, creds Credentials, o *Options) (*Backend, error) {
+	if creds == nil {
+		return nil, fmt.Errorf("%w: a KES server asks for an API key or a certificate", kms.ErrNotConfigured)
+	}
+	if o == nil {
+		o = new(Options)
+	}
+	b := &Backend{
+		creds:        creds,
+		defaultKeyID: o.DefaultKeyID,
+		tryTimeout:   o.TryTimeout,
+		pause:        randomPause,
+	}
+	if b.tryTimeout <= 0 {
+		b.tryTimeout = 10 * time.Second
+	}
+	var err error
+	if b.endpoints, err = newEndpoints(endpoints); err != nil {
+		return nil, err
+	}
+	b.tls = newTLSConfig(creds, o.RootCAs)
+	b.client = newHTTPClient(b.tls.Clone(), b.tryTimeout)
+	return b, nil
+}
+
+// Close closes the connections that are idle just now. The Backend stays
+// usable.
+func (b *Backend) Close() error {
+	b.client.CloseIdleConnections()
+	return nil
+}
+
+// maxBody is the longest request body that servers read, in bytes (KES spec
+// section 1.2).
+const maxBody = 1_000_000
+
+// Longest answers that are read, in bytes.
+const (
+	maxAnswer = 1 << 20
+	maxList   = 16 << 20 // older servers answer with all keys at once
+)
+
+// message is the body of every request about data keys, and of every answer.
+type message struct {
+	Plaintext  []byte `json:"plaintext,omitempty"`
+	Ciphertext []byte `json:"ciphertext,omitempty"`
+	Context    []byte `json:"context,omitempty"`
+}
+
+// GenerateKey returns a new data key. Trying it again is safe: a data key whose
+// answer was lost is used by nobody.
+func (b *Backend) GenerateKey(ctx context.Context, keyID string, ad kms.AssociatedData) (kms.GeneratedKey, error) {
+	keyID, err := b.keyID(keyID)
+	if err != nil {
+		return kms.GeneratedKey{}, err
+	}
+	var key kms.DataKey
+	var ciphertext []byte
+	err = b.do(ctx, call{
+		op: opGenerate, name: keyID, in: message{Context: ad.Canonical()}, limit: maxAnswer,
+		out: func(a answer) (err error) {
+			key, ciphertext, err = dataKey(a)
+			if err == nil && len(ciphertext) == 0 {
+				err = fmt.Errorf("%w: it has no ciphertext", errBadAnswer)
+			}
+			return err
+		},
+	})
+	if err != nil {
+		return kms.GeneratedKey{}, err
+	}
+	return kms.GeneratedKey{Key: key, KeyID: keyID, Ciphertext: ciphertext}, nil
+}
+
+// Decrypt opens a data key. A ciphertext that opens to anything but 32 bytes is
+// kms.ErrKeySize.
+func (b *Backend) Decrypt(ctx context.Context, keyID string, ciphertext []byte, ad kms.AssociatedData) (kms.DataKey, error) {
+	keyID, err := b.keyID(keyID)
+	if err != nil {
+		return kms.DataKey{}, err
+	}
+	if n := len(ciphertext); n == 0 || n > kms.MaxCiphertext {
+		return kms.DataKey{}, fmt.Errorf("%w: it has %d bytes", kms.ErrNotAuthentic, n)
+	}
+	var key kms.DataKey
+	err = b.do(ctx, call{
+		op: opDecrypt, name: keyID, in: message{Ciphertext: ciphertext, Context: ad.Canonical()}, limit: maxAnswer,
+		out: func(a answer) (err error) {
+			key, _, err = dataKey(a)
+			return err
+		},
+	})
+	return key, err
+}
+
+// dataKey reads an answer with a data key, and leaves no other copy of it.
+func dataKey(a answer) (key kms.DataKey, ciphertext []byte, err error) {
+	defer clear(a.body)
+	var m message
+	if err := a.decode(&m); err != nil {
+		return kms.DataKey{}, nil, err
+	}
+	defer clear(m.Plaintext)
+	key, err = kms.NewDataKey(m.Plaintext)
+	return key, m.Ciphertext, err
+}
+
+// Encrypt seals plaintext, of at most about 700 KB, under the named key.
+func (b *Backend) Encrypt(ctx context.Context, keyID string, plaintext []byte, ad kms.AssociatedData) ([]byte, error) {
+	keyID, err := b.keyID(keyID)
+	if err != nil {
+		return nil, err
+	}
+	var m message
+	err = b.do(ctx, call{
+		op: opEncrypt, name: keyID, in: message{Plaintext: plaintext, Context: ad.Canonical()}, limit: 2 * maxAnswer,
+		out: func(a answer) error {
+			if err := a.decode(&m); err != nil {
+				return err
+			}
+			if len(m.Ciphertext) == 0 {
+				return fmt.Errorf("%w: it has no ciphertext", errBadAnswer)
+			}
+			return nil
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return m.Ciphertext, nil
+}
+
+// ErrAnswerLost says that a call that is not safe to repeat failed on the way
+// at first, its answer lost, and may be what did it. CreateKey returns it beside
+// kms.ErrKeyExists.
+var ErrAnswerLost = errors.New("an earlier try of this call failed on the way and may have made it")
+
+// CreateKey makes a new key. If a server's answer is lost, another try finds
+// out whether the key exists; if it does, the error is kms.ErrKeyExists and
+// [ErrAnswerLost]: this call made it, or somebody else did before.
+func (b *Backend) CreateKey(ctx context.Context, keyID string) error {
+	if err := checkName(keyID); err != nil {
+		return err
+	}
+	return b.do(ctx, call{op: opCreate, name: keyID})
+}
+
+// DescribeKey tells what the server knows of a key without using it.
+func (b *Backend) DescribeKey(ctx context.Context, keyID string) (info kms.KeyInfo, err error) {
+	if keyID, err = b.keyID(keyID); err != nil {
+		return kms.KeyInfo{}, err
+	}
+	err = b.do(ctx, call{
+		op: opDescribe, name: keyID, limit: maxAnswer,
+		out: func(a answer) error {
+			var v struct {
+				Algorithm string
+				CreatedAt time.Time `json:"created_at"`
+				CreatedBy string    `json:"created_by"`
+			}
+			if err := a.decode(&v); err != nil {
+				return err
+			}
+			info = kms.KeyInfo{Name: keyID, Algorithm: printable(v.Algorithm), CreatedAt: v.CreatedAt, CreatedBy: printable(v.CreatedBy)}
+			if alg, ok := dek.ParseAlgorithm(v.Algorithm); ok {
+				info.Algorithm = alg.String()
+			}
+			return nil
+		},
+	})
+	return info, err
+}
+
+// Version returns the version of the first server that answers.
+func (b *Backend) Version(ctx context.Context) (version string, err error) {
+	err = b.do(ctx, call{op: opVersion, limit: maxAnswer, out: readVersion(&version)})
+	return version, err
+}
+
+func readVersion(version *string) func(answer) error {
+	return func(a answer) error {
+		var v struct{ Version string }
+		if err := a.decode(&v); err != nil {
+			return err
+		}
+		*version = printable(v.Version)
+		return nil
+	}
+}
+
+// Status asks every server how it is, all at once. It fails only if none can be
+// used, with the error of the one that is preferred. A server that does not let
+// this identity read the status is asked for its version only.
+func (b *Backend) Status(ctx context.Context) (kms.Status, error) {
+	found := make([]kms.Status, len(b.endpoints))
+	all := make([]kms.Endpoint, len(b.endpoints))
+	var wait sync.WaitGroup
+	for i, e := range b.endpoints {
+		wait.Go(func() {
+			start := time.Now()
+			var err error
+			found[i], err = b.statusOf(ctx, e)
+			all[i] = kms.Endpoint{Address: e.String(), Version: found[i].Version, Latency: time.Since(start), Err: err}
+		})
+	}
+	wait.Wait()
+	for i, e := range all {
+		if e.Err == nil {
+			status := found[i]
+			status.Backend, status.Endpoints = "kes", all
+			return status, nil
+		}
+	}
+	return kms.Status{Backend: "kes", Endpoints: all}, all[0].Err
+}
+
+func (b *Backend) statusOf(ctx context.Context, e *endpoint) (status kms.Status, err error) {
+	err = b.try(ctx, e, call{
+		op: opStatus, limit: maxAnswer,
+		out: func(a answer) error {
+			// Generations differ in the spelling of the flag (KES spec section 1.6).
+			var v struct {
+				Version     string
+				Uptime      float64 // seconds
+				Latency     float64 `json:"keystore_latency"` // milliseconds
+				Unreachable bool    `json:"keystore_unreachable"`
+				Unavailable bool    `json:"keystore_unavailable"`
+			}
+			if err := a.decode(&v); err != nil {
+				return err
+			}
+			status = kms.Status{
+				Version:             printable(v.Version),
+				Uptime:              time.Duration(v.Uptime * float64(time.Second)),
+				KeyStoreLatency:     time.Duration(v.Latency * float64(time.Millisecond)),
+				KeyStoreUnreachable: v.Unreachable || v.Unavailable,
+			}
+			return nil
+		},
+	})
+	if errors.Is(err, kms.ErrNotPermitted) {
+		err = b.try(ctx, e, call{op: opVersion, limit: maxAnswer, out: readVersion(&status.Version)})
+	}
+	return status, err
+}
+
+// keyID returns the name to use for keyID, or the reason why there is none.
+func (b *Backend) keyID(keyID string) (string, error) {
+	if keyID == "" {
+		keyID = b.defaultKeyID
+	}
+	return keyID, checkName(keyID)
+}
+
+// checkName is in front of every URL that holds a key's name.
+func checkName(name string) error {
+	switch {
+	case name == "":
+		return fmt.Errorf("%w: no key is named, and there is no default", kms.ErrInvalidKeyID)
+	case !kms.ValidName(name):
+		return fmt.Errorf("%w: %s", kms.ErrInvalidKeyID, kms.QuoteKeyID(name))
+	}
+	return nil
+}
+
+// operation is what a call asks of a server. Together with the status of the
+// answer it decides the kind of an error.
+type operation struct {
+	method string
+	path   string // a name follows if it ends in a slash
+}
+
+var (
+	opVersion  = operation{http.MethodGet, "/version"}
+	opStatus   = operation{http.MethodGet, "/v1/status"}
+	opCreate   = operation{http.MethodPost, "/v1/key/create/"}
+	opDescribe = operation{http.MethodGet, "/v1/key/describe/"}
+	opList     = operation{http.MethodGet, "/v1/key/list/"}
+	opGenerate = operation{http.MethodPost, "/v1/key/generate/"}
+	opEncrypt  = operation{http.MethodPost, "/v1/key/encrypt/"}
+	opDecrypt  = operation{http.MethodPost, "/v1/key/decrypt/"}
+)

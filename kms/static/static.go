@@ -1,0 +1,175 @@
+// Package static is the key backend without a server: named 32-byte keys that
+// the process itself holds, compatible with MinIO's built-in key
+// (MINIO_KMS_SECRET_KEY).
+//
+// Start with [New] over the keys of one of these:
+//
+//	ParseKey      "name:base64", the value of MINIO_KMS_SECRET_KEY
+//	ReadKeyFile   a file of one such key, as MINIO_KMS_SECRET_KEY_FILE names it
+//	ReadKeyList   a file of several, one a line
+//	OpenRing      the local key ring: a key list that only its owner can read
+//
+// A data key is sealed as MinIO writes it: 76 bytes, ciphertext and tag, then
+// the random IV and nonce, AES-256-GCM under a key derived from the secret key
+// and the IV (SSE spec section 13.1). Every older form is read too.
+//
+// What is not guaranteed: whoever reads the memory of the process, its
+// environment or the key file has the keys. Keys have one version; rotating
+// means a new name. There is no call that deletes a key.
+package static
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/objseal/objseal/internal/dek"
+	"github.com/objseal/objseal/internal/secret"
+	"github.com/objseal/objseal/kms"
+)
+
+// Backend seals data keys under keys it holds itself. It is a [kms.Backend],
+// [kms.Manager] and [kms.Encrypter], never changes and is safe for concurrent
+// use.
+type Backend struct {
+	keys         map[string]secret.Key
+	defaultKeyID string
+}
+
+var (
+	_ kms.Backend   = (*Backend)(nil)
+	_ kms.Manager   = (*Backend)(nil)
+	_ kms.Encrypter = (*Backend)(nil)
+)
+
+// New returns a Backend over copies of keys. defaultKeyID names the one that
+// seals where a caller names none; empty means the first.
+//
+// Errors: kms.ErrNotConfigured without a key, kms.ErrKeyNotFound for a default
+// key that is not among keys, kms.ErrKeyExists for a name given twice. A key
+// whose name is empty, which MinIO permits, must be the default key, or asking
+// for the default would be ambiguous: kms.ErrInvalidKeyID.
+func New(keys []Key, defaultKeyID string) (*Backend, error) {
+	if len(keys) == 0 {
+		return nil, kms.ErrNotConfigured
+	}
+	if defaultKeyID == "" {
+		defaultKeyID = keys[0].Name
+	}
+	b := &Backend{keys: make(map[string]secret.Key, len(keys)), defaultKeyID: defaultKeyID}
+	for _, k := range keys {
+		switch _, twice := b.keys[k.Name]; {
+		case k.IsZero():
+			return nil, fmt.Errorf("key %s: %w", kms.QuoteKeyID(k.Name), kms.ErrKeySize)
+		case twice:
+			return nil, fmt.Errorf("key %s: %w", kms.QuoteKeyID(k.Name), kms.ErrKeyExists)
+		case k.Name == "" && defaultKeyID != "":
+			return nil, fmt.Errorf("%w: a key without a name is not the default key", kms.ErrInvalidKeyID)
+		}
+		b.keys[k.Name] = k.Clone()
+	}
+	if _, ok := b.keys[defaultKeyID]; !ok {
+		return nil, fmt.Errorf("default key %s: %w", kms.QuoteKeyID(defaultKeyID), kms.ErrKeyNotFound)
+	}
+	return b, nil
+}
+
+// DefaultKeyID names the key that an empty key id means.
+func (b *Backend) DefaultKeyID() string { return b.defaultKeyID }
+
+// GenerateKey returns a new data key sealed under the named key.
+func (b *Backend) GenerateKey(ctx context.Context, keyID string, ad kms.AssociatedData) (kms.GeneratedKey, error) {
+	if keyID == "" {
+		keyID = b.defaultKeyID
+	}
+	key := kms.RandomDataKey()
+	ciphertext, err := b.Encrypt(ctx, keyID, key.Bytes(), ad)
+	if err != nil {
+		return kms.GeneratedKey{}, err
+	}
+	return kms.GeneratedKey{Key: key, KeyID: keyID, Ciphertext: ciphertext}, nil
+}
+
+// Encrypt seals plaintext, 44 bytes longer, under the named key.
+func (b *Backend) Encrypt(ctx context.Context, keyID string, plaintext []byte, ad kms.AssociatedData) ([]byte, error) {
+	key, err := b.key(ctx, keyID)
+	if err != nil {
+		return nil, err
+	}
+	return dek.Seal(nil, key.Bytes(), dek.AES256, plaintext, ad.Canonical()), nil
+}
+
+// Decrypt opens a data key in any form that MinIO or KES ever wrote under a
+// key like this one.
+func (b *Backend) Decrypt(ctx context.Context, keyID string, ciphertext []byte, ad kms.AssociatedData) (kms.DataKey, error) {
+	key, err := b.key(ctx, keyID)
+	if err != nil {
+		return kms.DataKey{}, err
+	}
+	plaintext, err := dek.Open(nil, key.Bytes(), dek.AES256, ciphertext, ad.Canonical())
+	if errors.Is(err, dek.ErrNotAuthentic) {
+		return kms.DataKey{}, kms.ErrNotAuthentic
+	} else if err != nil {
+		return kms.DataKey{}, err
+	}
+	defer clear(plaintext)
+	return kms.NewDataKey(plaintext)
+}
+
+// Status always succeeds: there is no server that could be down.
+func (b *Backend) Status(ctx context.Context) (kms.Status, error) {
+	if err := ctx.Err(); err != nil {
+		return kms.Status{}, err
+	}
+	return kms.Status{Backend: "static"}, nil
+}
+
+// CreateKey never makes a key: kms.ErrKeyExists for a name that is taken,
+// kms.ErrUnsupported for any other, as MinIO answers.
+func (b *Backend) CreateKey(ctx context.Context, keyID string) error {
+	switch _, err := b.key(ctx, keyID); {
+	case err == nil:
+		return kms.ErrKeyExists
+	case errors.Is(err, kms.ErrKeyNotFound):
+		return kms.ErrUnsupported
+	default:
+		return err
+	}
+}
+
+// DescribeKey tells the key's name and cipher; nothing else is known.
+func (b *Backend) DescribeKey(ctx context.Context, keyID string) (kms.KeyInfo, error) {
+	if _, err := b.key(ctx, keyID); err != nil {
+		return kms.KeyInfo{}, err
+	}
+	if keyID == "" {
+		keyID = b.defaultKeyID
+	}
+	return kms.KeyInfo{Name: keyID, Algorithm: dek.AES256.String()}, nil
+}
+
+// ListKeys returns the sorted names that start with prefix.
+func (b *Backend) ListKeys(ctx context.Context, prefix string) ([]string, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	names := slices.Sorted(maps.Keys(b.keys))
+	return slices.DeleteFunc(names, func(name string) bool { return !strings.HasPrefix(name, prefix) }), nil
+}
+
+func (b *Backend) key(ctx context.Context, keyID string) (secret.Key, error) {
+	if err := ctx.Err(); err != nil {
+		return secret.Key{}, err
+	}
+	if keyID == "" {
+		keyID = b.defaultKeyID
+	}
+	key, ok := b.keys[keyID]
+	if !ok {
+		return secret.Key{}, kms.ErrKeyNotFound
+	}
+	return key, nil
+}
