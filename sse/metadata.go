@@ -1,0 +1,206 @@
+package sse
+
+import (
+	"encoding/base64"
+	"maps"
+	"strconv"
+	"strings"
+
+	"github.com/objseal/objseal/kms"
+)
+
+// The metadata entries (SSE spec section 2), spelled as MinIO spells them; it
+// reads them case-sensitively. No other file knows these names.
+const (
+	metaIV            = "X-Minio-Internal-Server-Side-Encryption-Iv"
+	metaAlgorithm     = "X-Minio-Internal-Server-Side-Encryption-Seal-Algorithm"
+	metaSealedKeyC    = "X-Minio-Internal-Server-Side-Encryption-Sealed-Key"
+	metaSealedKeyS3   = "X-Minio-Internal-Server-Side-Encryption-S3-Sealed-Key"
+	metaSealedKeyKMS  = "X-Minio-Internal-Server-Side-Encryption-Kms-Sealed-Key"
+	metaKMSKeyID      = "X-Minio-Internal-Server-Side-Encryption-S3-Kms-Key-Id"
+	metaSealedDataKey = "X-Minio-Internal-Server-Side-Encryption-S3-Kms-Sealed-Key"
+	metaContext       = "X-Minio-Internal-Server-Side-Encryption-Context"
+	metaMultipart     = "X-Minio-Internal-Encrypted-Multipart"
+	metaActualSize    = "X-Minio-Internal-actual-size"
+	metaCompression   = "X-Minio-Internal-compression"
+	metaChecksum      = "x-minio-internal-crc"
+	metaETag          = "etag"
+
+	reservedPrefix = "x-minio-internal-"
+)
+
+// maxContext bounds a stored context, in base64 bytes, for reader and writer.
+// S3 headers end at 8 KiB.
+const maxContext = 64 << 10
+
+// IsReservedMetadata reports whether name is one of the internal entries, in
+// any case. They never come from a request and never leave in a response.
+func IsReservedMetadata(name string) bool {
+	return len(name) >= len(reservedPrefix) && strings.EqualFold(name[:len(reservedPrefix)], reservedPrefix)
+}
+
+// encodeContext returns the stored form of the client's own pairs.
+func encodeContext(ad kms.AssociatedData) string {
+	return base64.StdEncoding.EncodeToString(ad.Canonical())
+}
+
+var sealedKeyEntry = map[Method]string{S3: metaSealedKeyS3, KMS: metaSealedKeyKMS, C: metaSealedKeyC}
+
+// methodOf infers the method from the sealed-key slot alone. Any other trace of
+// encryption without a sealed key is an object that must not be served as
+// plaintext (SSE spec section 2).
+func methodOf(m map[string]string) (Method, error) {
+	for _, method := range []Method{KMS, S3, C} {
+		if _, ok := m[sealedKeyEntry[method]]; ok {
+			return method, nil
+		}
+	}
+	for _, entry := range []string{metaMultipart, metaIV, metaAlgorithm, metaKMSKeyID, metaSealedDataKey, metaContext} {
+		if _, ok := m[entry]; ok {
+			return None, tampered(entry, "is present, but there is no sealed key")
+		}
+	}
+	return None, ErrNotEncrypted
+}
+
+// envelope is everything that the metadata says about the keys of an object.
+type envelope struct {
+	method        Method
+	key           sealedKey
+	kmsKeyID      string
+	sealedDataKey []byte             // opaque to all but the key server
+	context       kms.AssociatedData // the client's own pairs
+}
+
+// parseEnvelope reads hostile metadata, in the order of SSE spec section 2.1.
+func parseEnvelope(m map[string]string) (e envelope, err error) {
+	if e.method, err = methodOf(m); err != nil {
+		return envelope{}, err
+	}
+	slot := sealedKeyEntry[e.method]
+	for _, entry := range []string{metaIV, metaAlgorithm, slot} {
+		if m[entry] == "" {
+			return envelope{}, tampered(entry, "is missing")
+		}
+	}
+	if e.method != C {
+		_, id := m[metaKMSKeyID]
+		_, sealed := m[metaSealedDataKey]
+		switch {
+		case !id && !sealed: // well-formed, under a master key that no key server ever had
+			return envelope{}, &MetadataError{metaSealedDataKey, "is missing, and so is the key id, as MinIO wrote it in 2018", ErrUnsupported}
+		case !id:
+			return envelope{}, tampered(metaKMSKeyID, "is missing")
+		case !sealed:
+			return envelope{}, tampered(metaSealedDataKey, "is missing")
+		}
+	}
+	if err := decodeFixed(e.key.iv[:], m, metaIV); err != nil {
+		return envelope{}, err
+	}
+	switch algorithm := m[metaAlgorithm]; {
+	case algorithm == sealAlgorithm:
+	case algorithm == legacySealAlgorithm && e.method == C:
+		e.key.legacy = true
+	default:
+		return envelope{}, &MetadataError{metaAlgorithm, "names an algorithm that is refused for " + e.method.String(), ErrUnsupported}
+	}
+	if err := decodeFixed(e.key.sealed[:], m, slot); err != nil {
+		return envelope{}, err
+	}
+	if e.method == C {
+		return e, nil
+	}
+	e.kmsKeyID = m[metaKMSKeyID]
+	if e.sealedDataKey, err = decodeBounded(m, metaSealedDataKey, base64.StdEncoding.EncodedLen(kms.MaxCiphertext)); err != nil {
+		return envelope{}, err
+	}
+	if _, ok := m[metaContext]; ok && e.method == KMS {
+		text, err := decodeBounded(m, metaContext, maxContext)
+		if err != nil {
+			return envelope{}, err
+		}
+		if e.context, err = kms.ParseAssociatedData(text); err != nil {
+			return envelope{}, tampered(metaContext, "is not a JSON object of strings")
+		}
+	}
+	return e, nil
+}
+
+func decodeBounded(m map[string]string, entry string, most int) ([]byte, error) {
+	if len(m[entry]) > most {
+		return nil, tampered(entry, "is longer than any writer makes it")
+	}
+	b, err := base64.StdEncoding.DecodeString(m[entry])
+	if err != nil {
+		return nil, tampered(entry, "is not base64")
+	}
+	return b, nil
+}
+
+func decodeFixed(dst []byte, m map[string]string, entry string) error {
+	b, err := decodeBounded(m, entry, base64.StdEncoding.EncodedLen(len(dst)))
+	if err != nil {
+		return err
+	}
+	if len(b) != len(dst) {
+		return tampered(entry, "has "+strconv.Itoa(len(b))+" bytes, not "+strconv.Itoa(len(dst)))
+	}
+	copy(dst, b)
+	return nil
+}
+
+// replaceEnvelope returns a copy of m with e in place of whatever envelope was
+// there. Everything else stays: it hangs off the object key, not off its seal.
+func replaceEnvelope(m map[string]string, e envelope) map[string]string {
+	out := maps.Clone(m)
+	if out == nil {
+		out = make(map[string]string, 8)
+	}
+	for _, entry := range []string{metaSealedKeyS3, metaSealedKeyKMS, metaSealedKeyC, metaKMSKeyID, metaSealedDataKey, metaContext} {
+		delete(out, entry)
+	}
+	out[metaIV] = base64.StdEncoding.EncodeToString(e.key.iv[:])
+	out[metaAlgorithm] = sealAlgorithm
+	out[sealedKeyEntry[e.method]] = base64.StdEncoding.EncodeToString(e.key.sealed[:])
+	if e.method != C {
+		out[metaKMSKeyID] = e.kmsKeyID
+		out[metaSealedDataKey] = base64.StdEncoding.EncodeToString(e.sealedDataKey)
+	}
+	if len(e.context) > 0 {
+		out[metaContext] = encodeContext(e.context)
+	}
+	return out
+}
+
+// The two stream formats under an encrypted object that this package reads.
+const (
+	compressionS2     = "klauspost/compress/s2"
+	compressionSnappy = "golang/snappy/LZ77" // before S2; its framed streams are S2 streams
+)
+
+// compressed reports whether the plaintext of the packages is an S2 stream.
+func compressed(m map[string]string) (bool, error) {
+	switch scheme, ok := m[metaCompression]; {
+	case !ok:
+		return false, nil
+	case scheme == compressionS2 || scheme == compressionSnappy:
+		return true, nil
+	default:
+		return false, &MetadataError{metaCompression, "names an unknown scheme", ErrUnsupported}
+	}
+}
+
+// actualSize is the plaintext size as stored, -1 if it is not: MinIO writes it
+// for compressed and for multipart objects, and loses it in some rotations.
+func actualSize(m map[string]string) (int64, error) {
+	text, ok := m[metaActualSize]
+	if !ok {
+		return -1, nil
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < 0 {
+		return 0, tampered(metaActualSize, "is not a size")
+	}
+	return n, nil
+}

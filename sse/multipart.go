@@ -1,0 +1,115 @@
+package sse
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"strconv"
+
+	"github.com/objseal/objseal/kms"
+)
+
+// maxPartNumber is S3's.
+const maxPartNumber = 10000
+
+// A Multipart encrypts an object in parts, each a stream of its own under a
+// key derived from the object key and the part number. It is safe for
+// concurrent use.
+type Multipart struct {
+	name    ObjectName
+	method  Method
+	key     heldKey
+	initial map[string]string
+}
+
+// A CompletedPart is one line of the client's list at completion, with the
+// plaintext size that the backend remembers.
+type CompletedPart struct {
+	Number     int    // 1 to 10000
+	ETag       string // as the client saw and sent it: 32 hexadecimal digits, perhaps in quotes
+	ActualSize int64  // plaintext bytes
+}
+
+// NewMultipart makes the object key of a multipart upload, as Encrypt does for
+// a whole object, with the same errors. Store Metadata with the upload:
+// [ResumeMultipart] needs it.
+func NewMultipart(ctx context.Context, client *kms.Client, r Request, n ObjectName) (*Multipart, error) {
+	key, e, err := sealNewObjectKey(ctx, client, r, n)
+	if err != nil {
+		return nil, fmt.Errorf("failed to start the multipart upload of %s: %w", n, err)
+	}
+	m := replaceEnvelope(nil, e)
+	m[metaMultipart] = ""
+	return &Multipart{name: n, method: r.Method, key: heldKey{key: key}, initial: m}, nil
+}
+
+// ResumeMultipart opens the object key of an upload again, for another part. Of
+// o it needs the customer key of an SSE-C upload. It fails like Open, and with
+// ErrInvalidRequest for the metadata of anything else than a multipart upload.
+func ResumeMultipart(ctx context.Context, client *kms.Client, n ObjectName, metadata map[string]string, o *OpenOptions) (*Multipart, error) {
+	key, e, err := unseal(ctx, client, n, metadata, o)
+	if err == nil {
+		if _, ok := metadata[metaMultipart]; !ok {
+			err = fmt.Errorf("%w: the metadata is not that of a multipart upload", ErrInvalidRequest)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("failed to resume the multipart upload of %s: %w", n, err)
+	}
+	return &Multipart{name: n, method: e.method, key: heldKey{key: key}, initial: maps.Clone(metadata)}, nil
+}
+
+// Metadata is that of the upload, before any part.
+func (m *Multipart) Metadata() map[string]string { return maps.Clone(m.initial) }
+
+// Part returns the ciphertext of part number, 1 to 10000. Its nonce is random:
+// MinIO derives it from upload id and part number, so that sending a part
+// twice with different bytes uses key and nonce twice (SSE spec section 1.5);
+// readers do not care. ErrInvalidRequest for another number, or options that make
+// no sense.
+func (m *Multipart) Part(ctx context.Context, number int, body io.Reader, o *EncryptOptions) (*Upload, error) {
+	if number < 1 || number > maxPartNumber {
+		return nil, fmt.Errorf("failed to encrypt %s: %w: part number %d", m.name, ErrInvalidRequest, number)
+	}
+	opts, err := o.orDefault()
+	if err != nil {
+		return nil, fmt.Errorf("failed to encrypt %s: %w", m.name, err)
+	}
+	key, err := m.key.borrow()
+	if err != nil {
+		return nil, fmt.Errorf("failed to encrypt %s: %w", m.name, err)
+	}
+	partKey := key.partKey(number)
+	defer partKey.Wipe()
+	return newUpload(ctx, m.name, m.method, key, partKey, nil, body, opts)
+}
+
+// Wipe overwrites the object key. Parts already begun go on with their own
+// copy; new ones fail. Metadata and Complete need no key.
+func (m *Multipart) Wipe() { m.key.wipe() }
+
+// Complete returns the metadata of the finished object, which consists of parts
+// in this order. That the ETags are those of the parts is the backend's to
+// check: it compares them with Upload.ETag. ErrInvalidRequest if the numbers do
+// not rise, or an ETag or size cannot be one.
+func (m *Multipart) Complete(parts []CompletedPart) (map[string]string, error) {
+	var size int64
+	for i, p := range parts {
+		if p.Number < 1 || p.Number > maxPartNumber || p.ActualSize < 0 || p.ActualSize > maxActualSize || i > 0 && p.Number <= parts[i-1].Number {
+			return nil, fmt.Errorf("failed to complete %s: %w: part %d is out of order, or of %d bytes", m.name, ErrInvalidRequest, p.Number, p.ActualSize)
+		}
+		size += p.ActualSize
+	}
+	if len(parts) == 0 {
+		return nil, fmt.Errorf("failed to complete %s: %w: no parts", m.name, ErrInvalidRequest)
+	}
+	etag, err := multipartETag(parts)
+	if err != nil {
+		return nil, fmt.Errorf("failed to complete %s: %w", m.name, err)
+	}
+	out := maps.Clone(m.initial)
+	out[metaETag] = etag
+	out[metaActualSize] = strconv.FormatInt(size, 10)
+	return out, nil
+}

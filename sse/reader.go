@@ -1,0 +1,205 @@
+package sse
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/objseal/objseal/stream"
+)
+
+// Fetch returns the n stored bytes from offset off on, counted across all
+// parts; what it gives beyond them is not looked at. It is called once per
+// Reader, with the context of that Reader, which closes what it returned.
+type Fetch func(ctx context.Context, off, n int64) (io.ReadCloser, error)
+
+// FetchReaderAt is the Fetch of an open file, or of anything like one. Closing
+// the Reader leaves r open.
+func FetchReaderAt(r io.ReaderAt) Fetch {
+	return func(_ context.Context, off, n int64) (io.ReadCloser, error) {
+		return io.NopCloser(io.NewSectionReader(r, off, n)), nil
+	}
+}
+
+// A Reader yields verified plaintext of an Object: a byte leaves only after
+// the package that holds it was authenticated. At the end of a full read the
+// content is compared with the sealed ETag or checksum; a difference is
+// ErrTampered in place of io.EOF, so only io.EOF confirms the whole. Errors
+// stay. It is not safe for concurrent use.
+type Reader struct {
+	ctx    context.Context
+	name   ObjectName
+	source io.Closer // nil if nothing was fetched, or it was closed
+	parts  partsReader
+	size   int64 // plaintext bytes in all
+	check  *contentCheck
+	err    error // sticky
+}
+
+// NewReader returns a Reader over a range of the plaintext. Only the packages
+// that hold the range are fetched, in one call of fetch; of a compressed object
+// those from the start of the part that the range begins in. A range that
+// covers the whole object is a full read.
+//
+// Errors: ErrRange; those of fetch; for a full read ErrTampered if the sealed
+// ETag or checksum does not open, unless the content is not to be checked.
+func (o *Object) NewReader(ctx context.Context, fetch Fetch, r Range) (*Reader, error) {
+	rd, err := o.newReader(ctx, fetch, r)
+	if err != nil {
+		return nil, fmt.Errorf("failed to read %s: %w", o.name, err)
+	}
+	return rd, nil
+}
+
+func (o *Object) newReader(ctx context.Context, fetch Fetch, r Range) (*Reader, error) {
+	off, n, err := r.resolve(o.layout.size)
+	if err != nil {
+		return nil, err
+	}
+	rd := &Reader{ctx: ctx, name: o.name, size: n, check: new(contentCheck)}
+	if n == o.layout.size && !o.opts.SkipContentCheck {
+		if rd.check, err = o.newContentCheck(); err != nil {
+			return nil, err
+		}
+	}
+	w, err := o.layout.window(off, n)
+	if err != nil {
+		return nil, err
+	}
+	key, err := o.key.borrow()
+	if err != nil {
+		return nil, err
+	}
+	rd.parts = partsReader{segments: w.segments, key: key, opts: stream.Options{AllowLegacy: o.opts.AllowLegacyStream}, compressed: o.layout.compressed}
+	if len(w.segments) == 0 {
+		return rd, nil
+	}
+	source, err := fetch(ctx, w.offset, w.length)
+	if err != nil {
+		key.Wipe()
+		return nil, fmt.Errorf("failed to fetch %d stored bytes at %d: %w", w.length, w.offset, err)
+	}
+	rd.source, rd.parts.src = source, contextReader{ctx, source}
+	return rd, nil
+}
+
+// contextReader ends with its context between two reads, for sources that
+// know nothing of it.
+type contextReader struct {
+	ctx context.Context
+	io.Reader
+}
+
+func (r contextReader) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.Reader.Read(p)
+}
+
+// Read returns verified plaintext. An error other than io.EOF says that the
+// object is damaged (ErrTampered, or stream's ErrTampered, ErrTruncated,
+// ErrUnsupported), is that of the source, or of the context.
+func (r *Reader) Read(p []byte) (int, error) {
+	if r.err == nil {
+		r.end(r.ctx.Err())
+	}
+	if r.err != nil {
+		return 0, r.err
+	}
+	n, err := r.parts.Read(p)
+	r.check.Write(p[:n])
+	r.end(err)
+	return n, r.err
+}
+
+// WriteTo writes all that was not read yet to w, package by package without a
+// buffer in between. It fails like Read, and with the error of w.
+func (r *Reader) WriteTo(w io.Writer) (int64, error) {
+	sink := &verifiedSink{r: r, w: w}
+	if r.err == nil {
+		_, err := r.parts.WriteTo(sink)
+		switch {
+		case sink.err != nil:
+			r.fail(sink.err)
+		case err == nil:
+			r.end(io.EOF)
+		default:
+			r.end(err)
+		}
+	}
+	if r.err == io.EOF {
+		return sink.n, nil
+	}
+	return sink.n, r.err
+}
+
+// verifiedSink is where WriteTo's bytes pass the hashes. It keeps the failure
+// of the destination apart from those of the object.
+type verifiedSink struct {
+	r   *Reader
+	w   io.Writer
+	n   int64
+	err error
+}
+
+func (s *verifiedSink) Write(p []byte) (n int, err error) {
+	if s.err = s.r.ctx.Err(); s.err != nil {
+		return 0, s.err
+	}
+	n, s.err = s.w.Write(p)
+	switch {
+	case n < 0 || n > len(p):
+		n, s.err = 0, errInvalidWrite
+	case n < len(p) && s.err == nil:
+		s.err = io.ErrShortWrite
+	}
+	s.r.check.Write(p[:n])
+	s.n += int64(n)
+	return n, s.err
+}
+
+var errInvalidWrite = errors.New("the destination returned an impossible count from Write")
+
+// end makes every error sticky. At the end of the plaintext it compares the
+// content first.
+func (r *Reader) end(err error) {
+	if err == io.EOF {
+		err = r.check.finish()
+		if err == nil {
+			r.err = io.EOF
+			return
+		}
+	}
+	if err != nil {
+		r.fail(err)
+	}
+}
+
+func (r *Reader) fail(err error) {
+	r.parts.wipe()
+	r.err = fmt.Errorf("failed to read %s: %w", r.name, err)
+}
+
+// Size is the number of plaintext bytes that the Reader yields in all.
+func (r *Reader) Size() int64 { return r.size }
+
+// Integrity says what was verified; valid once Read has returned io.EOF or
+// WriteTo has returned nil.
+func (r *Reader) Integrity() Integrity { return r.check.result }
+
+// Close closes what Fetch returned, once, and returns the error of that. It may
+// be called before the end; Read then fails with os.ErrClosed.
+func (r *Reader) Close() error {
+	if r.err == nil {
+		r.fail(os.ErrClosed)
+	}
+	source := r.source
+	r.source = nil
+	if source == nil {
+		return nil
+	}
+	return source.Close()
+}
