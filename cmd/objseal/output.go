@@ -1,0 +1,175 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/objseal/objseal/sse"
+	"github.com/objseal/objseal/stream"
+)
+
+// An output is a file that appears under its name only when it is complete:
+// until commit it is a temporary file beside it, which discard removes.
+type output struct {
+	path  string
+	force bool
+	*os.File
+}
+
+var (
+	errExists     = errors.New("it exists already")
+	errNotRegular = errors.New("not a regular file")
+	errIsInput    = errors.New("it is read by this very command")
+)
+
+// create starts an output. An existing file is refused at once unless force,
+// and once more, without a race, by commit. Even force replaces neither what is
+// no regular file (a device, a pipe, a link, a directory) nor one of inputs.
+func create(path string, force bool, inputs ...string) (*output, error) {
+	switch info, err := os.Lstat(path); {
+	case err != nil:
+	case !force:
+		return nil, fmt.Errorf("%s is not written: %w", path, errExists)
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is not written: it is %w", path, errNotRegular)
+	default:
+		for _, input := range inputs {
+			if other, err := os.Stat(input); err == nil && os.SameFile(info, other) {
+				return nil, fmt.Errorf("%s is not written: %w", path, errIsInput)
+			}
+		}
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".objseal-*")
+	if err != nil {
+		return nil, err
+	}
+	return &output{path, force, f}, nil
+}
+
+// commit makes the file durable and gives it its name.
+func (o *output) commit(mode os.FileMode) error {
+	err := errors.Join(o.Chmod(mode), o.Sync(), o.File.Close())
+	switch {
+	case err != nil:
+	case o.force:
+		err = os.Rename(o.Name(), o.path)
+	default:
+		// A link, unlike a rename, never replaces a file that came meanwhile.
+		if err = os.Link(o.Name(), o.path); errors.Is(err, os.ErrExist) {
+			err = fmt.Errorf("%s is not written: %w", o.path, errExists)
+		} else if err != nil { // no hard links in this file system
+			if _, e := os.Lstat(o.path); e == nil {
+				err = fmt.Errorf("%s is not written: %w", o.path, errExists)
+			} else {
+				err = os.Rename(o.Name(), o.path)
+			}
+		}
+	}
+	os.Remove(o.Name())
+	return err
+}
+
+// discard removes what commit has not committed.
+func (o *output) discard() {
+	o.File.Close()
+	os.Remove(o.Name())
+}
+
+// writeFile is create, write and commit of a whole small file.
+func writeFile(path string, data []byte, mode os.FileMode, force bool) error {
+	o, err := create(path, force)
+	if err != nil {
+		return err
+	}
+	defer o.discard()
+	if _, err := o.Write(data); err != nil {
+		return err
+	}
+	return o.commit(mode)
+}
+
+// sealedFile is an open sealed file and what stands beside it.
+type sealedFile struct {
+	*os.File
+	sidecar
+	path, metaPath string
+	size           int64
+}
+
+func openSealed(path, metaPath string) (*sealedFile, error) {
+	if metaPath == "" {
+		metaPath = path + ".json"
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is %w", path, errNotRegular)
+	}
+	var s sidecar
+	if err == nil {
+		if s, err = readSidecar(metaPath); err != nil {
+			err = fmt.Errorf("failed to read %s: %w", path, err)
+		}
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return &sealedFile{f, s, path, metaPath, info.Size()}, nil
+}
+
+// describe is sse.Describe, but a file of another length than its metadata says
+// is told as that, not as the odd layout it looks like.
+func (f *sealedFile) describe() (sse.Description, error) {
+	d, err := sse.Describe(f.stored(f.size))
+	if errors.Is(err, sse.ErrNotEncrypted) {
+		return d, err
+	}
+	want := int64(-1)
+	if f.Parts != nil {
+		want = 0
+		for _, p := range f.Parts {
+			want += p.Size
+		}
+	} else if !d.Compressed && (err == nil || errors.Is(err, stream.ErrTruncated)) {
+		if n, e := stream.EncryptedSize(f.Size); e == nil {
+			want = n
+		}
+	}
+	switch {
+	case want < 0 || want == f.size:
+	case f.size < want:
+		return d, fmt.Errorf("%w: it has %d bytes, its metadata says %d", stream.ErrTruncated, f.size, want)
+	default:
+		return d, fmt.Errorf("%w: it has %d bytes, its metadata says %d", sse.ErrTampered, f.size, want)
+	}
+	if err == nil && d.Size != f.Size {
+		err = fmt.Errorf("%w: it holds %d bytes of plaintext, its metadata says %d", sse.ErrTampered, d.Size, f.Size)
+	}
+	return d, err
+}
+
+// readSmall reads a file that holds one key, "-" being stdin.
+func readSmall(path string, stdin io.Reader) ([]byte, error) {
+	const most = 1 << 10
+	r := stdin
+	if path != "-" {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		r = f
+	}
+	b, err := io.ReadAll(io.LimitReader(r, most+1))
+	if err == nil && len(b) > most {
+		err = errors.New("it is too long")
+	}
+	return b, err
+}

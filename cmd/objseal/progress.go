@@ -1,0 +1,33 @@
+package main
+
+import (
+	"io"
+	"os"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+)
+
+// isTerminal reports whether w is a terminal somebody looks at.
+func isTerminal(w any) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// progress wraps w to show how far it has come, on a terminal only; size is -1
+// if it is unknown. done takes the bar away again.
+func progress(stderr, w io.Writer, what string, size int64) (_ io.Writer, done func()) {
+	if !isTerminal(stderr) {
+		return w, func() {}
+	}
+	bar := progressbar.NewOptions64(size,
+		progressbar.OptionSetWriter(stderr),
+		progressbar.OptionSetDescription(what),
+		progressbar.OptionShowBytes(true),
+		progressbar.OptionUseIECUnits(true),
+		progressbar.OptionThrottle(100*time.Millisecond),
+		progressbar.OptionClearOnFinish(),
+		progressbar.OptionSetWidth(30))
+	return io.MultiWriter(w, bar), func() { bar.Finish() }
+}

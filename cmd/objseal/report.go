@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/objseal/objseal/kms"
+	"github.com/objseal/objseal/kms/kmsenv"
+	"github.com/objseal/objseal/kms/static"
+	"github.com/objseal/objseal/sse"
+)
+
+// report prints what went wrong, in one sentence each, and what to do about
+// it. Messages are lower case and end without a full stop.
+func report(w io.Writer, err error) {
+	if several, ok := err.(failures); ok {
+		for _, e := range several {
+			report(w, e)
+		}
+		return
+	}
+	fmt.Fprintf(w, "objseal: error: %s\n", err)
+	if hint := hintFor(err); hint != "" {
+		fmt.Fprintf(w, "objseal: hint: %s\n", hint)
+	}
+}
+
+// failures are those of several files.
+type failures []error
+
+func (f failures) Error() string { return errors.Join(f...).Error() }
+
+// hintFor says what to do. The first that applies is the most special one.
+func hintFor(err error) string {
+	var exposed *static.RingExposedError
+	var env *kmsenv.Error
+	var call *kms.Error
+	switch {
+	case errors.As(err, &env) && len(env.Variables) > 0:
+		return "look at " + strings.Join(env.Variables, ", ") + "; objseal reads them as a MinIO server does"
+	case errors.Is(err, context.Canceled):
+		return "it was interrupted; nothing was left half-written"
+	case errors.As(err, &exposed):
+		return exposed.Hint()
+	case errors.Is(err, errKeyExists):
+		return "choose another name; remove the old file only if nothing is sealed with that key"
+	case errors.Is(err, errNoNewKey):
+		return "give it with --new-customer-key-file"
+	case errors.Is(err, errIsInput):
+		return "choose another --output: what is read would be lost"
+	case errors.Is(err, errExists):
+		return "choose another --output, or overwrite it with --force"
+	case errors.Is(err, errNotRegular):
+		return "name one file; standard input is -"
+	case errors.Is(err, errNoSidecar):
+		return "objseal writes FILE.json beside every sealed file; decrypt and inspect look elsewhere with --meta"
+	case errors.Is(err, errBadCustomerKey):
+		return "make one: head -c 32 /dev/urandom | base64 > my.key"
+	case errors.Is(err, sse.ErrCustomerKeyRequired):
+		return "give the key with --customer-key-file"
+	case errors.Is(err, sse.ErrCustomerKeyNotApplicable):
+		return "leave out --customer-key-file"
+	case errors.Is(err, sse.ErrRange):
+		return "objseal inspect tells the size; the last byte is size-1"
+	case errors.Is(err, kms.ErrUnsupported):
+		return "built-in keys are made with objseal key new; a key server of an old generation may not know this call"
+	case errors.Is(err, kms.ErrKeyExists):
+		return "nothing was changed; use it, or choose another name"
+	case errors.Is(err, kms.ErrInvalidKeyID) && errors.As(err, &call) && call.KeyID == "":
+		return "name the key with --kms-key"
+	case errors.Is(err, kms.ErrInvalidKeyID):
+		return "a key's name has 1 to 80 of 0-9 A-Z a-z _ -; if it came from a file's metadata, that was tampered with or is damaged"
+	case errors.Is(err, os.ErrNotExist) && sse.KindOf(err) == sse.KindNone:
+		return "check the name, and the directory this runs in"
+	case errors.Is(err, os.ErrPermission) && sse.KindOf(err) == sse.KindNone:
+		return "objseal needs to read its input and to write beside its output"
+	}
+	if hint := kindHints[sse.KindOf(err)]; hint != "" || !errors.As(err, new(*keySourceError)) {
+		return hint
+	}
+	return "check --secret-key-file, --kes-ca and the variables; objseal --help says where keys come from"
+}
+
+var kindHints = map[sse.Kind]string{
+	sse.KindKeyNotFound:    "use the key server, key file or key ring that the object was sealed with; objseal kms keys lists what this one has",
+	sse.KindNotAuthentic:   "either this is not the key it was sealed with, or bucket, object name or context in the metadata are not those it was sealed for, or the metadata is damaged; a key deleted and made again under its old name is another key",
+	sse.KindKMSUnreachable: "check that the server runs at that address and that its certificate is trusted (--kes-ca); objseal kms status asks it",
+	sse.KindNotPermitted:   "the policy of this identity must allow that API path; ask who runs the key server",
+	sse.KindNotConfigured:  "set MINIO_KES_SERVER and MINIO_KES_API_KEY, or MINIO_KMS_SECRET_KEY, or give --secret-key-file; to start a local key ring, encrypt with --new-key",
+	sse.KindNotEncrypted:   "there is nothing to open: use the file as it is",
+	sse.KindTampered:       "nothing of it was accepted; take another copy of the file and its metadata",
+	sse.KindTruncated:      "the end is missing: copy the file again, or take another copy",
+	sse.KindUnsupported:    "if it is known to be that old, --allow-legacy-seal and --allow-legacy-stream accept it",
+	sse.KindInvalidRequest: "objseal inspect tells what the file is and which keys it needs",
+}
