@@ -3,7 +3,8 @@ package stream
 import (
 	"io"
 	"slices"
-	"unsafe"
+
+	"github.com/objseal/objseal/internal/overlap"
 )
 
 // Seal appends to dst the stream that protects plaintext, under a 32-byte key,
@@ -65,15 +66,8 @@ func Open(dst, key, ciphertext []byte, o *Options) ([]byte, error) {
 // extend returns dst with room for n more bytes that is not part of in: that
 // of dst, or else that of a copy.
 func extend(dst []byte, n int, in []byte) []byte {
-	if room := dst[len(dst):cap(dst)]; len(room) >= n && !overlap(room[:n], in) {
+	if room := dst[len(dst):cap(dst)]; len(room) >= n && !overlap.Any(room[:n], in) {
 		return dst
 	}
 	return slices.Grow(slices.Clip(dst), n)
-}
-
-// overlap reports whether a and b share memory.
-func overlap(a, b []byte) bool {
-	return len(a) > 0 && len(b) > 0 &&
-		uintptr(unsafe.Pointer(&a[0])) <= uintptr(unsafe.Pointer(&b[len(b)-1])) &&
-		uintptr(unsafe.Pointer(&b[0])) <= uintptr(unsafe.Pointer(&a[len(a)-1]))
 }

@@ -1,0 +1,26 @@
+package aesgcm
+
+// Built tells whether this build has kernels. The processor may lack what they
+// need: ask package cpu.
+const Built = false
+
+// Key has no use in this build.
+type Key struct{}
+
+const notBuilt = "aesgcm: internal error: this build has no kernel"
+
+func (*Key) Init(key *[KeySize]byte, wide bool) { panic(notBuilt) }
+
+func (*Key) Wipe() { panic(notBuilt) }
+
+func (*Key) SealPackage(dst, src []byte, nonce *[NonceSize]byte, associated *[4]byte) {
+	panic(notBuilt)
+}
+
+func (*Key) OpenPackage(dst, src []byte, nonce *[NonceSize]byte, associated *[4]byte) bool {
+	panic(notBuilt)
+}
+
+func (*Key) Seal(dst, src []byte, nonce *[NonceSize]byte, associated []byte) { panic(notBuilt) }
+
+func (*Key) Open(dst, src []byte, nonce *[NonceSize]byte, associated []byte) bool { panic(notBuilt) }
