@@ -1,3 +1,5 @@
+//go:build !amd64 || purego
+
 package aesgcm
 
 // Built tells whether this build has kernels. The processor may lack what they
