@@ -1,0 +1,5 @@
+//go:build !race
+
+package aeadtest
+
+const raceEnabled = false
