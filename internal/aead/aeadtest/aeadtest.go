@@ -17,6 +17,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"runtime/debug"
 	"strings"
 	"testing"
 
@@ -170,7 +171,7 @@ func (c Check) Run(impl Implementation, seed uint64) (cases int, failures []stri
 	func() {
 		defer func() {
 			if v := recover(); v != nil && v != enough {
-				panic(v)
+				r.failures = append(r.failures, fmt.Sprintf("panics: %v\n%s", v, debug.Stack()))
 			}
 		}()
 		c.run(r)

@@ -33,7 +33,7 @@ func long(r *checker) {
 		try(r.rng.IntN(128<<10 + 1))
 	}
 	for n := 1024; n <= 128<<10; n += 1024 {
-		if raceEnabled && n%(16<<10) != 0 {
+		if Race && n%(16<<10) != 0 {
 			continue
 		}
 		for _, near := range []int{-512, -257, -256, -255, -64, -17, -16, -15, -1, 0, 1, 15, 16, 17, 64, 256} {

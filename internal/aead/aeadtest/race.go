@@ -2,5 +2,6 @@
 
 package aeadtest
 
-// raceEnabled: the race detector makes every test several times slower.
-const raceEnabled = true
+// Race tells whether the race detector is on, which makes every test several
+// times slower: suites have fewer cases then.
+const Race = true
