@@ -143,6 +143,10 @@ func Run(t *testing.T, impl Implementation) (cases int) {
 	return cases
 }
 
+// few tells to have fewer cases: with the race detector, and where the reference
+// is not in assembly.
+var few = Race || !cpu.Has(cpu.AES)
+
 // A Check is a part of the suite.
 type Check struct {
 	Name string

@@ -29,18 +29,22 @@ func long(r *checker) {
 		shapes := r.anyShapes()
 		r.exchange(k, r.bytes(aead.NonceSize), r.bytes(n), r.bytes(4), shapes[:]...)
 	}
-	for range 500 {
+	most, step := 500, 1
+	if few {
+		most, step = 100, 11
+	}
+	for range most {
 		try(r.rng.IntN(128<<10 + 1))
 	}
 	for n := 1024; n <= 128<<10; n += 1024 {
-		if Race && n%(16<<10) != 0 {
+		if few && n%(16<<10) != 0 {
 			continue
 		}
 		for _, near := range []int{-512, -257, -256, -255, -64, -17, -16, -15, -1, 0, 1, 15, 16, 17, 64, 256} {
 			try(n + near)
 		}
 	}
-	for n := maxPackage - 80; n <= maxPackage+80; n++ {
+	for n := maxPackage - 77; n <= maxPackage+77; n += step {
 		try(n)
 	}
 	for _, n := range []int{1 << 18, 1<<19 + 1, 1<<20 - 1, 1 << 20, 1<<20 + 3, 1<<20 + maxPackage + 17, 1<<21 - 16 - 60} {

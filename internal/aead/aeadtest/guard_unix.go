@@ -47,11 +47,11 @@ func (g guarded) place(atEnd bool, n int, in []byte) []byte {
 // does: what reads or writes beyond one does not come back. That is so even for
 // reads whose result is not used, and for writes of what was there.
 func guardPages(r *checker) {
-	const most = 80 << 10
+	const space = 80 << 10
 	var areas [5]guarded
 	for i := range areas {
 		var release func()
-		areas[i], release = guard(most)
+		areas[i], release = guard(space)
 		defer release()
 	}
 	src, dst, associated, iv, key := areas[0], areas[1], areas[2], areas[3], areas[4]
@@ -60,13 +60,17 @@ func guardPages(r *checker) {
 	for n := range 1101 {
 		sizes = append(sizes, n)
 	}
-	for range 50 {
+	most, step := 50, 1
+	if few {
+		most, step = 5, 11
+	}
+	for range most {
 		sizes = append(sizes, 1101+r.rng.IntN(maxPackage-1200))
 	}
-	for n := maxPackage - 70; n <= maxPackage+70; n++ {
+	for n := maxPackage - 77; n <= maxPackage+77; n += step {
 		sizes = append(sizes, n)
 	}
-	for _, keyAtEnd := range []bool{false, true} {
+	for _, keyAtEnd := range []bool{true, false} {
 		secret := r.bytes(aead.KeySize)
 		var k *pair
 		if v := caught(func() {
