@@ -84,8 +84,8 @@ func TestWipe(t *testing.T) {
 		key := new(aead.Key)
 		memory := unsafe.Slice((*byte)(unsafe.Pointer(key)), unsafe.Sizeof(*key))
 		var expanded, wiped [2][]byte
-		for i := range wiped {
-			key.Init(c, k, &[aead.KeySize]byte{0: byte(0x5a + i), 31: 0x77})
+		for i, b := range []byte{0x5a, 0xa7} { // which differ in every byte
+			key.Init(c, k, (*[aead.KeySize]byte)(bytes.Repeat([]byte{b}, aead.KeySize)))
 			key.SealPackage(make([]byte, 1000+aead.TagSize), make([]byte, 1000), &testNonce, &testData)
 			expanded[i] = bytes.Clone(memory)
 			key.Wipe()
