@@ -4,6 +4,7 @@ package aesgcm
 
 import (
 	"encoding/binary"
+	"math/bits"
 	"unsafe"
 )
 
@@ -13,27 +14,38 @@ import (
 // need: ask package cpu.
 const Built = true
 
-// Key is an expanded key. The generator in _asm knows its layout.
+// Key is an expanded key.
 //
 // Everything here is constant-time: the assembly has no branch, no index and no
 // address that depends on a key, a text or a tag, only on lengths. It uses
 // instructions for AES and for carry-less products, which take the same time for
 // all operands, where portable code would look up tables.
 type Key struct {
-	powers    [32][16]byte // H^32 … H
-	karatsuba [32][16]byte // for each of them the sum of its halves, twice
-	rounds    [15][64]byte // round keys, each four times
-	wide      bool
+	wide   bool
+	shift  uint8 // where in memory the expanded key begins: at a cache line
+	memory [unsafe.Sizeof(expanded{}) + cacheLine - 1]byte
 }
 
-// state is a message at work.
+const cacheLine = 64
+
+// expanded is what the kernels read. The generator in _asm knows its layout.
+type expanded struct {
+	powers    [36][16]byte // H^36 … H
+	karatsuba [36][16]byte // for each of them the sum of its halves, twice
+	rounds    [15][64]byte // round keys, each four times
+}
+
+// expanded stays correct if k was moved, only not so fast.
+func (k *Key) expanded() *expanded { return (*expanded)(unsafe.Pointer(&k.memory[k.shift])) }
+
+// state is a message at work. Its blocks are words as they stand in memory.
 type state struct {
-	counter [16]byte // nonce and block counter
-	hash    [16]byte // GHASH so far, its bytes reversed
-	x       [16]byte // block hashed in front of the data
-	lengths [16]byte // block hashed behind it
-	mask    [16]byte // what hides the hash in the tag
-	tag     [16]byte
+	counter [2]uint64 // nonce and block counter
+	hash    [2]uint64 // GHASH so far, its bytes reversed
+	x       [2]uint64 // block hashed in front of the data
+	lengths [2]uint64 // block hashed behind it
+	mask    [2]uint64 // what hides the hash in the tag
+	tag     [2]uint64
 }
 
 const (
@@ -42,28 +54,29 @@ const (
 )
 
 //go:noescape
-func expand(k *Key, key *[32]byte)
+func expand(k *expanded, key *[KeySize]byte)
 
 //go:noescape
-func hashBlocks(k *Key, hash *[16]byte, data *byte, blocks int)
+func hashBlocks(k *expanded, hash *[2]uint64, data *byte, blocks int)
 
 //go:noescape
-func sealAVX512(k *Key, s *state, dst, src *byte, n, mode int)
+func sealAVX512(k *expanded, s *state, dst, src *byte, n, mode int)
 
 //go:noescape
-func openAVX512(k *Key, s *state, dst, src *byte, n, mode int)
+func openAVX512(k *expanded, s *state, dst, src *byte, n, mode int)
 
 //go:noescape
-func sealAVX2(k *Key, s *state, dst, src *byte, n, mode int)
+func sealAVX2(k *expanded, s *state, dst, src *byte, n, mode int)
 
 //go:noescape
-func openAVX2(k *Key, s *state, dst, src *byte, n, mode int)
+func openAVX2(k *expanded, s *state, dst, src *byte, n, mode int)
 
 // Init expands key, for the kernel on 512-bit vectors if wide, else for that on
 // 256-bit ones.
 func (k *Key) Init(key *[KeySize]byte, wide bool) {
-	expand(k, key)
 	k.wide = wide
+	k.shift = uint8(-uintptr(unsafe.Pointer(&k.memory)) % cacheLine)
+	expand(k.expanded(), key)
 }
 
 // Wipe clears the key.
@@ -73,54 +86,73 @@ func (k *Key) Wipe() { *k = Key{} }
 // kernel.
 func (k *Key) SealPackage(dst, src []byte, nonce *[NonceSize]byte, associated *[4]byte) {
 	var s state
-	copy(s.x[:], associated[:])
-	k.begin(&s, nonce, len(associated), len(src))
+	s.x[0] = uint64(binary.LittleEndian.Uint32(associated[:]))
+	s.begin(nonce, len(associated), len(src))
 	k.run(&s, dst, src, len(src), first|last, false)
-	*(*[TagSize]byte)(dst[len(src):]) = s.tag
+	s.putTag(dst[len(src):])
 }
 
 // OpenPackage is Open for the associated data of a package.
 func (k *Key) OpenPackage(dst, src []byte, nonce *[NonceSize]byte, associated *[4]byte) bool {
 	var s state
-	copy(s.x[:], associated[:])
-	k.begin(&s, nonce, len(associated), len(dst))
+	s.x[0] = uint64(binary.LittleEndian.Uint32(associated[:]))
+	s.begin(nonce, len(associated), len(dst))
 	k.run(&s, dst, src, len(dst), first|last, true)
-	return equal(&s.tag, (*[TagSize]byte)(src[len(dst):]))
+	return s.tagIs(src[len(dst):])
 }
 
 // Seal encrypts src to dst and puts the tag behind it.
 func (k *Key) Seal(dst, src []byte, nonce *[NonceSize]byte, associated []byte) {
 	var s state
 	k.hashAssociated(&s, associated)
-	k.begin(&s, nonce, len(associated), len(src))
+	s.begin(nonce, len(associated), len(src))
 	k.pieces(&s, dst, src, len(src), false)
-	*(*[TagSize]byte)(dst[len(src):]) = s.tag
+	s.putTag(dst[len(src):])
 }
 
 // Open decrypts src to dst and reports whether src is authentic.
 func (k *Key) Open(dst, src []byte, nonce *[NonceSize]byte, associated []byte) bool {
 	var s state
 	k.hashAssociated(&s, associated)
-	k.begin(&s, nonce, len(associated), len(dst))
+	s.begin(nonce, len(associated), len(dst))
 	k.pieces(&s, dst, src, len(dst), true)
-	return equal(&s.tag, (*[TagSize]byte)(src[len(dst):]))
+	return s.tagIs(src[len(dst):])
 }
 
 // hashAssociated leaves to the kernel the last block of the associated data.
 func (k *Key) hashAssociated(s *state, associated []byte) {
 	if n := (len(associated) - 1) / 16; len(associated) > 16 {
-		hashBlocks(k, &s.x, unsafe.SliceData(associated), n)
+		hashBlocks(k.expanded(), &s.x, unsafe.SliceData(associated), n)
 		associated = associated[16*n:]
 	}
 	for i, b := range associated {
-		s.x[i] ^= b
+		s.x[i/8] ^= uint64(b) << (i % 8 * 8)
 	}
 }
 
-func (k *Key) begin(s *state, nonce *[NonceSize]byte, associated, text int) {
-	*(*[NonceSize]byte)(s.counter[:]) = *nonce
-	binary.BigEndian.PutUint64(s.lengths[:], uint64(associated)*8)
-	binary.BigEndian.PutUint64(s.lengths[8:], uint64(text)*8)
+func (s *state) begin(nonce *[NonceSize]byte, associated, text int) {
+	s.counter[0] = binary.LittleEndian.Uint64(nonce[:])
+	s.counter[1] = uint64(binary.LittleEndian.Uint32(nonce[8:]))
+	s.lengths[0] = bits.ReverseBytes64(uint64(associated) * 8)
+	s.lengths[1] = bits.ReverseBytes64(uint64(text) * 8)
+}
+
+// skip moves the counter n blocks on.
+func (s *state) skip(n uint32) {
+	block := bits.ReverseBytes32(uint32(s.counter[1] >> 32))
+	s.counter[1] = s.counter[1]&(1<<32-1) | uint64(bits.ReverseBytes32(block+n))<<32
+}
+
+func (s *state) putTag(dst []byte) {
+	binary.LittleEndian.PutUint64(dst, s.tag[0])
+	binary.LittleEndian.PutUint64(dst[8:], s.tag[1])
+}
+
+// tagIs compares in constant time.
+func (s *state) tagIs(tag []byte) bool {
+	low := s.tag[0] ^ binary.LittleEndian.Uint64(tag)
+	high := s.tag[1] ^ binary.LittleEndian.Uint64(tag[8:])
+	return low|high == 0
 }
 
 // piece is how many bytes one call of a kernel takes, as the scheduler cannot
@@ -136,8 +168,7 @@ func (k *Key) pieces(s *state, dst, src []byte, n int, open bool) {
 	}
 	for n > piece {
 		k.run(s, dst, src, m, mode, open)
-		block := binary.BigEndian.Uint32(s.counter[NonceSize:])
-		binary.BigEndian.PutUint32(s.counter[NonceSize:], block+piece/16)
+		s.skip(piece / 16)
 		dst, src, n = dst[m:], src[m:], n-m
 		m, mode = piece, 0
 	}
@@ -146,22 +177,15 @@ func (k *Key) pieces(s *state, dst, src []byte, n int, open bool) {
 
 // run calls the kernel for n bytes.
 func (k *Key) run(s *state, dst, src []byte, n, mode int, open bool) {
-	out, in := unsafe.SliceData(dst), unsafe.SliceData(src)
+	e, out, in := k.expanded(), unsafe.SliceData(dst), unsafe.SliceData(src)
 	switch {
 	case k.wide && open:
-		openAVX512(k, s, out, in, n, mode)
+		openAVX512(e, s, out, in, n, mode)
 	case k.wide:
-		sealAVX512(k, s, out, in, n, mode)
+		sealAVX512(e, s, out, in, n, mode)
 	case open:
-		openAVX2(k, s, out, in, n, mode)
+		openAVX2(e, s, out, in, n, mode)
 	default:
-		sealAVX2(k, s, out, in, n, mode)
+		sealAVX2(e, s, out, in, n, mode)
 	}
-}
-
-// equal compares in constant time.
-func equal(a, b *[TagSize]byte) bool {
-	low := binary.NativeEndian.Uint64(a[:]) ^ binary.NativeEndian.Uint64(b[:])
-	high := binary.NativeEndian.Uint64(a[8:]) ^ binary.NativeEndian.Uint64(b[8:])
-	return low|high == 0
 }

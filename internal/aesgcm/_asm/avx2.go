@@ -33,7 +33,7 @@ func avx2(p *program) {
 		if open {
 			name, k = "openAVX2", narrow{open: true}
 		}
-		p.function(name, "(k *Key, s *state, dst, src *byte, n, mode int)", 64, 48, k.body())
+		p.function(name, "(k *expanded, s *state, dst, src *byte, n, mode int)", 64, 48, k.body())
 	}
 }
 
@@ -48,7 +48,8 @@ func (k narrow) body() (c code) {
 	c.op("MOVQ src+24(FP), SI")
 	c.op("MOVQ n+32(FP), DX")
 	c.op("MOVQ mode+40(FP), BX")
-	c.op("VBROADCASTI128 %d(R9), Y%d", stateCounter, yBase)
+	c.add(load128(stateCounter, yBase))
+	c.op("VINSERTI128 $1, X%d, Y%d, Y%d", yBase, yBase, yBase)
 	c.op("VPXOR %d(R8), Y%d, Y%d", keyRounds, yBase, yBase)
 	c.op("MOVL %d(R8), R12", keyRounds+12)
 	c.op("MOVL %d(R9), R13", stateCounter+12)
@@ -64,7 +65,7 @@ func (k narrow) body() (c code) {
 	}
 	c.op("VAESENCLAST %d(R8), X0, X0", keyRounds+64*rounds)
 	c.op("VMOVDQU X0, %d(R9)", stateMask)
-	c.op("VMOVDQU %d(R9), X%d", stateX, yText)
+	c.add(load128(stateX, yText))
 	c.op("VPSHUFB reverse<>(SB), X%d, X%d", yText, yText)
 	c.add(k.block(), k.reduce())
 	c.op("started:")
@@ -237,7 +238,7 @@ func (k narrow) hashGroup(register string, off int) (c code) {
 func (k narrow) tail() (c code) {
 	// The length block begins the sums: it waits for nothing. R13 is at the
 	// powers for the vector in hand, R12 at the constants for its counters.
-	c.op("VMOVDQU %d(R9), X%d", stateLengths, yText)
+	c.add(load128(stateLengths, yText))
 	c.op("VPSHUFB reverse<>(SB), X%d, X%d", yText, yText)
 	c.op("LEAQ 15(DX), CX")
 	c.op("ANDQ $~15, CX") // bytes of all blocks

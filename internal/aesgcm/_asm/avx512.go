@@ -5,6 +5,9 @@ import "fmt"
 // Registers of the AVX-512 kernel. Two groups of eight take turns: while the
 // rounds of AES run on one, the other is finished and hashed.
 const (
+	groupBlocks = 32
+	groupAt     = keyPowers + 16*(powerCount-groupBlocks) // its powers
+
 	rLo, rHi, rMid = 16, 17, 18 // sums of products, not reduced
 	rP             = 19         // 19 to 21: a product
 	rQ             = 22         // 22 to 24: another one
@@ -32,7 +35,7 @@ func avx512(p *program) {
 	p.constant("reverse", repeat(4, 0x08090a0b0c0d0e0f, 0x0001020304050607)...)
 	p.constant("poly", repeat(8, polynomial)...)
 	var index []uint64
-	for i := range uint64(powerCount) {
+	for i := range uint64(groupBlocks) {
 		index = append(index, 0, i<<56)
 	}
 	p.constant("index", index...)
@@ -41,7 +44,7 @@ func avx512(p *program) {
 		if open {
 			name, k = "openAVX512", wide{open: true}
 		}
-		p.function(name, "(k *Key, s *state, dst, src *byte, n, mode int)", 64, 48, k.body())
+		p.function(name, "(k *expanded, s *state, dst, src *byte, n, mode int)", 64, 48, k.body())
 	}
 }
 
@@ -62,7 +65,8 @@ func (k wide) body() (c code) {
 	c.op("VMOVDQU64 %d(R8), %s", keyRounds+64*rounds, z(rLastKey))
 	c.op("VMOVDQU %d(R9), X0", stateHash)
 	c.op("VMOVDQA64 Z0, %s", z(rHash))
-	c.op("VBROADCASTI32X4 %d(R9), %s", stateCounter, z(rBase))
+	c.add(load128(stateCounter, 1))
+	c.op("VSHUFI64X2 $0, Z1, Z1, %s", z(rBase))
 	c.op("VPXORD %d(R8), %s, %s", keyRounds, z(rBase), z(rBase))
 	c.op("MOVL %d(R8), R12", keyRounds+12)
 	c.op("MOVL %d(R9), R13", stateCounter+12)
@@ -92,6 +96,7 @@ func (k wide) body() (c code) {
 	c.op("CMPQ DX, $1024")
 	c.op("JLT epilogue")
 	c.add(k.counters(8))
+	c.op("LEAQ %d(R8), R10", groupAt)
 	c.op("PCALIGN $64")
 	c.op("loop:")
 	c.add(k.iteration(8, 0))
@@ -106,14 +111,35 @@ func (k wide) body() (c code) {
 		c.op("VMOVDQA64 %s, %s", z(8+v), z(v))
 	}
 	c.op("epilogue:")
-	c.add(k.finishGroup(0))
+	c.op("ANDQ $~%d, BX", modeFirst) // no first vector in the tail
+	c.op("LEAQ %d(R8), R10", groupAt)
+	c.op("LEAQ -512+15(DX), CX") // bytes of all blocks behind the group …
+	c.op("ANDQ $~15, CX")
+	c.op("CMPQ CX, $48")
+	c.op("JA apart")
+	c.op("TESTQ $%d, BX", modeLast)
+	c.op("JZ apart")
+	c.op("SUBQ CX, R10") // … few enough, with the length block, for the same sums
+	c.op("SUBQ $16, R10")
+	c.op("apart:")
+	c.add(k.finishGroup(0, "R10"))
 	c.op("ADDQ $512, DI")
 	c.op("ADDQ $512, SI")
 	c.op("SUBQ $512, DX")
-	c.op("ANDQ $~%d, BX", modeFirst) // no first vector in the tail
+	c.op("LEAQ %d(R8), AX", groupAt)
+	c.op("CMPQ R10, AX")
+	c.op("JNE together")
+	c.add(k.reduce())
 	c.op("tail:")
+	for _, sum := range []int{rLo, rHi, rMid} {
+		c.op("VPXORD %s, %s, %s", z(sum), z(sum), z(sum))
+	}
 	c.op("TESTQ $%d, BX", modeLast)
 	c.op("JZ save")
+	c.op("JMP lengths")
+	c.op("together:")
+	c.op("VPXORD %s, %s, %s", z(rHash), z(rHash), z(rHash))
+	c.op("lengths:")
 	c.add(k.tail())
 
 	c.op("done:")
@@ -145,7 +171,7 @@ func (k wide) counters(x int) (c code) {
 
 // nextBase moves rBase to the next group.
 func (k wide) nextBase() (c code) {
-	c.op("ADDL $%d, R13", powerCount)
+	c.op("ADDL $%d, R13", groupBlocks)
 	c.op("MOVL R13, AX")
 	c.op("BSWAPL AX")
 	c.op("XORL R12, AX")
@@ -187,18 +213,18 @@ func (k wide) finish(x, v, off int) (c code) {
 // product multiplies x with powers of H at key offset at, to registers lo, hi and
 // mid: Karatsuba's three products instead of four.
 func (k wide) product(x int, at string, lo, hi, mid int) (c code) {
-	c.op("VPCLMULQDQ $0x00, %d+%s, %s, %s", keyPowers, at, z(x), z(lo))
-	c.op("VPCLMULQDQ $0x11, %d+%s, %s, %s", keyPowers, at, z(x), z(hi))
+	c.op("VPCLMULQDQ $0x00, %s, %s, %s", at, z(x), z(lo))
+	c.op("VPCLMULQDQ $0x11, %s, %s, %s", at, z(x), z(hi))
 	c.op("VPSHUFD $0x4e, %s, %s", z(x), z(mid))
 	c.op("VPXORD %s, %s, %s", z(x), z(mid), z(mid))
-	c.op("VPCLMULQDQ $0x00, %d+%s, %s, %s", keyKaratsuba, at, z(mid), z(mid))
+	c.op("VPCLMULQDQ $0x00, %d+%s, %s, %s", keyKaratsuba-keyPowers, at, z(mid), z(mid))
 	return c
 }
 
-// hashGroup hashes the vectors of group x, the one that needs the hash so far last:
-// then that has had the most time to be ready.
-func (k wide) hashVector(x, v int) (c code) {
-	at := fmt.Sprintf("%d(R8)", 64*v)
+// hashVector hashes vector v of group x with powers at a register. The one that
+// needs the hash so far comes last: then that has had the most time to be ready.
+func (k wide) hashVector(x, v int, powers string) (c code) {
+	at := fmt.Sprintf("%d(%s)", 64*v, powers)
 	const sum, both = "VPTERNLOGD $0x96, %s, %s, %s", "VPXORD %s, %s, %s"
 	switch v {
 	case 1:
@@ -239,15 +265,15 @@ func (k wide) reduce() (c code) {
 }
 
 // finishGroup finishes and hashes group x, whose vector 0 is finished already.
-func (k wide) finishGroup(x int) (c code) {
+func (k wide) finishGroup(x int, powers string) (c code) {
 	c.add(k.finish(x, 1, 0), k.finish(x, 2, 0))
 	for v := 1; v < 8; v++ {
-		c.add(k.hashVector(x, v))
+		c.add(k.hashVector(x, v, powers))
 		if v+2 < 8 {
 			c.add(k.finish(x, v+2, 0))
 		}
 	}
-	c.add(k.hashVector(x, 0), k.reduce())
+	c.add(k.hashVector(x, 0, powers))
 	return c
 }
 
@@ -261,7 +287,8 @@ func (k wide) iteration(x, y int) (c code) {
 	filler.op("MOVL $%d, AX", prefetchAhead)
 	filler.op("CMPQ CX, AX")
 	filler.op("CMOVQGT AX, CX")
-	rest := k.finishGroup(y)
+	rest := k.finishGroup(y, "R10")
+	rest.add(k.reduce())
 	var fetch code
 	for v := range 8 {
 		fetch.op("PREFETCHT0 %d(SI)(CX*1)", 64*v)
@@ -318,8 +345,9 @@ func (k wide) firstVector(x int, label string, partial bool) (c code) {
 	if partial {
 		c.op("hash%s:", label)
 	}
+	c.add(load128(stateX, rTemp))
 	c.op("VPXORD X%d, X%d, X%d", rP, rP, rP)
-	c.op("VINSERTI32X4 $1, %d(R9), Y%d, Y%d", stateX, rP, rP)
+	c.op("VINSERTI32X4 $1, X%d, Y%d, Y%d", rTemp, rP, rP)
 	c.op("VINSERTI64X4 $1, Y%d, %s, %s", rText, z(rP), z(rP))
 	c.op("VPSHUFB %s, %s, %s", z(rReverse), z(rP), z(x))
 	return c
@@ -327,42 +355,31 @@ func (k wide) firstVector(x int, label string, partial bool) (c code) {
 
 // tail does what is less than a group, vector by vector, and the tag.
 func (k wide) tail() (c code) {
-	// The length block begins the sums: it waits for nothing. R10 is at the
-	// powers for the vector in hand, R11 at the constants for its counters.
-	c.op("VMOVDQU %d(R9), X3", stateLengths)
+	// The length block comes first: it waits for nothing. R13 is at the powers for
+	// the vector in hand, R12 at the constants for its counters.
+	c.add(load128(stateLengths, 3))
 	c.op("VPSHUFB X%d, X3, X3", rReverse)
 	c.op("LEAQ 15(DX), CX")
 	c.op("ANDQ $~15, CX") // bytes of all blocks
 	c.op("JNZ blocks")
-	c.op("lengths:") // the only block there is
-	c.op("VPXORD X%d, X3, X3", rHash)
+	c.op("VPXORD X%d, X3, X3", rHash) // the length block is the only one left
 	c.op("blocks:")
 	last := keyPowers + 16*(powerCount-1)
 	c.op("VMOVDQU %d(R8), X4", last)
 	c.op("VPCLMULQDQ $0x00, X4, X3, X5")
-	c.op("VMOVDQA64 Z5, %s", z(rLo))
+	c.op("VPXORD Z5, %s, %s", z(rLo), z(rLo))
 	c.op("VPCLMULQDQ $0x11, X4, X3, X5")
-	c.op("VMOVDQA64 Z5, %s", z(rHi))
+	c.op("VPXORD Z5, %s, %s", z(rHi), z(rHi))
 	c.op("VPSHUFD $0x4e, X3, X5")
 	c.op("VPXOR X3, X5, X5")
-	c.op("VMOVDQU %d(R8), X4", last+keyKaratsuba)
+	c.op("VMOVDQU %d(R8), X4", last+keyKaratsuba-keyPowers)
 	c.op("VPCLMULQDQ $0x00, X4, X5, X5")
-	c.op("VMOVDQA64 Z5, %s", z(rMid))
+	c.op("VPXORD Z5, %s, %s", z(rMid), z(rMid))
 	c.op("TESTQ DX, DX")
 	c.op("JZ tag")
 	c.op("LEAQ %d(R8), R13", last)
 	c.op("SUBQ CX, R13")
 	c.op("LEAQ index<>(SB), R12")
-	// All blocks of a group, the last one not whole, and the length block are one
-	// more than there are powers: then the length block is hashed after them.
-	c.op("CMPQ CX, $512")
-	c.op("JNE begin")
-	c.op("ORQ $%d, BX", modeSplit)
-	c.op("ADDQ $16, R13")
-	for _, sum := range []int{rLo, rHi, rMid} {
-		c.op("VPXORD %s, %s, %s", z(sum), z(sum), z(sum))
-	}
-	c.op("begin:")
 
 	// A message that begins here.
 	c.op("TESTQ $%d, BX", modeFirst)
@@ -403,9 +420,35 @@ func (k wide) tail() (c code) {
 	c.op("JG vector")
 	c.op("JMP tag")
 
-	// The last vector, not whole: through the stack, so that no instruction
-	// touches what lies behind the buffers.
+	// The last vector, not whole. Where the pages of both buffers hold a whole one,
+	// a mask keeps off what is not ours; a mask on a page that is not present would
+	// be correct and slow.
 	c.op("partial:")
+	c.op("MOVQ $-1, AX")
+	c.op("BZHIQ DX, AX, AX")
+	c.op("KMOVQ AX, K2")
+	c.op("LEAQ 63(SI), AX")
+	c.op("LEAQ 63(DI), CX")
+	c.op("XORQ SI, AX")
+	c.op("XORQ DI, CX")
+	c.op("ORQ CX, AX")
+	c.op("CMPQ AX, $4096")
+	c.op("JAE stack")
+	c.op("VMOVDQU8.Z (SI), K2, Z1")
+	c.op("VPXORD %s, Z1, Z2", z(rLastKey))
+	c.op("VAESENCLAST Z2, Z0, Z2")
+	c.op("VMOVDQU8 Z2, K2, (DI)")
+	c.op("partialHash:")
+	if k.open {
+		c.op("VPSHUFB %s, Z1, Z0", z(rReverse))
+	} else {
+		c.op("VMOVDQU8.Z Z2, K2, Z0")
+		c.op("VPSHUFB %s, Z0, Z0", z(rReverse))
+	}
+	c.op("JMP hash")
+
+	// Elsewhere it goes through the stack.
+	c.op("stack:")
 	c.op("VPXOR X1, X1, X1")
 	c.op("VMOVDQU64 Z1, slot-64(SP)")
 	c.op("MOVQ SI, R10")
@@ -418,28 +461,11 @@ func (k wide) tail() (c code) {
 	c.op("VMOVDQU64 Z2, slot-64(SP)")
 	c.op("LEAQ slot-64(SP), R10")
 	c.op("MOVQ DI, R11")
-	c.op("MOVQ $-1, AX")
-	c.op("BZHIQ DX, AX, AX")
-	c.op("KMOVQ AX, K2")
 	c.add(copyBytes("out", 32, 3))
-	if k.open {
-		c.op("VPSHUFB %s, Z1, Z0", z(rReverse))
-	} else {
-		c.op("VMOVDQU8.Z Z2, K2, Z0")
-		c.op("VPSHUFB %s, Z0, Z0", z(rReverse))
-	}
-	c.op("JMP hash")
+	c.op("JMP partialHash")
 
 	c.op("tag:")
 	c.add(k.reduce())
-	c.op("TESTQ $%d, BX", modeSplit)
-	c.op("JZ hashed")
-	c.op("ANDQ $~%d, BX", modeSplit)
-	c.op("VMOVDQU %d(R9), X3", stateLengths)
-	c.op("VPSHUFB X%d, X3, X3", rReverse)
-	c.op("XORL DX, DX")
-	c.op("JMP lengths")
-	c.op("hashed:")
 	c.op("VPSHUFB X%d, X%d, X%d", rReverse, rHash, rTemp)
 	c.op("VPXORD %d(R9), X%d, X%d", stateMask, rTemp, rTemp)
 	c.op("VMOVDQU64 X%d, %d(R9)", rTemp, stateTag)

@@ -3,7 +3,7 @@ package main
 import "fmt"
 
 // keySchedule writes the expansion of a key: the round keys of AES-256 (FIPS 197,
-// section 5.2), H = E(0), and the first 32 powers of H.
+// section 5.2), H = E(0), and the first 36 powers of H.
 //
 // GHASH takes the bits of a block in the other order than a register does. So
 // blocks are reversed byte by byte; the product of two blocks whose bits are all
@@ -116,16 +116,23 @@ func keySchedule(p *program) {
 		store(5+i, 4+i)
 	}
 	c.op("VPERM2I128 $0x00, Y7, Y7, Y13")
-	for i := range 8 {
+	product(7, 13, 8) // first, as the very last ones wait for it
+	store(16, 8)
+	c.op("VPERM2I128 $0x00, Y8, Y8, Y15")
+	for i := range 2 {
+		product(i, 15, 8)
+		store(17+i, 8)
+	}
+	for i := range 7 {
 		product(i, 13, 8)
 		store(9+i, 8)
 	}
-	for i := range 15 {
+	for i := range 16 {
 		c.op("VPXOR Y%d, Y%d, Y%d", i, i, i)
 	}
 	c.op("VZEROUPPER")
 	c.op("RET")
-	p.function("expand", "(k *Key, key *[32]byte)", 0, 16, c)
+	p.function("expand", "(k *expanded, key *[KeySize]byte)", 0, 16, c)
 
 	// GHASH of whole blocks, one after the other: for associated data longer than
 	// a block, which no package has.
@@ -152,10 +159,10 @@ func keySchedule(p *program) {
 	c.op("done:")
 	c.op("VPSHUFB X13, X0, X0")
 	c.op("VMOVDQU X0, (DI)")
-	for i := range 15 {
+	for i := range 16 {
 		c.op("VPXOR Y%d, Y%d, Y%d", i, i, i)
 	}
 	c.op("VZEROUPPER")
 	c.op("RET")
-	p.function("hashBlocks", "(k *Key, hash *[16]byte, data *byte, blocks int)", 0, 32, c)
+	p.function("hashBlocks", "(k *expanded, hash *[2]uint64, data *byte, blocks int)", 0, 32, c)
 }

@@ -85,9 +85,9 @@ func repeat(n int, words ...uint64) (all []uint64) {
 
 // Layout of Key and state in package aesgcm, in bytes. A test there compares.
 const (
-	keyPowers    = 0    // H^32 … H^1, each 16 bytes
-	keyKaratsuba = 512  // for each of them the sum of its halves, twice
-	keyRounds    = 1024 // 15 round keys, each four times
+	keyPowers    = 0    // H^36 … H^1, each 16 bytes
+	keyKaratsuba = 576  // for each of them the sum of its halves, twice
+	keyRounds    = 1152 // 15 round keys, each four times
 
 	stateCounter  = 0  // nonce and block counter
 	stateHash     = 16 // GHASH so far, its bytes reversed
@@ -97,8 +97,7 @@ const (
 	stateTag      = 80
 	modeFirst     = 1 // this call begins the message
 	modeLast      = 2 // this call ends it
-	modeSplit     = 4 // within a call: the length block is still to be hashed
-	powerCount    = 32
+	powerCount    = 36
 	rounds        = 14
 	prefetchAhead = 4096
 )
@@ -106,6 +105,14 @@ const (
 // Polynomial: GHASH's field with its bits reversed is x^128 + x^127 + x^126 +
 // x^121 + 1, of which the middle 64 bits are 0xc2 in front of zeros.
 const polynomial = 0xc200000000000000
+
+// load128 loads a block of the state that Go has just written as two words: a load
+// of 16 bytes would have to wait until both have left the store queue.
+func load128(at, v int) (c code) {
+	c.op("VMOVQ %d(R9), X%d", at, v)
+	c.op("VPINSRQ $1, %d(R9), X%d, X%d", at+8, v, v)
+	return c
+}
 
 // copyBytes moves CX bytes, less than 2*width, from R10 to R11, without touching
 // a byte behind them. It changes R10, R11, AX and vector register number v.
