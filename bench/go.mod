@@ -6,6 +6,7 @@ replace github.com/objseal/objseal => ../
 
 require (
 	filippo.io/age v1.3.2
+	github.com/minio/md5-simd v1.1.2
 	github.com/minio/sio v0.4.1
 	github.com/objseal/objseal v0.0.0-00010101000000-000000000000
 	github.com/tink-crypto/tink-go/v2 v2.9.0
@@ -14,6 +15,7 @@ require (
 
 require (
 	filippo.io/hpke v0.4.0 // indirect
+	github.com/klauspost/compress v1.20.4 // indirect
 	github.com/klauspost/cpuid/v2 v2.4.2 // indirect
 	golang.org/x/sys v0.50.0 // indirect
 	google.golang.org/protobuf v1.36.11 // indirect

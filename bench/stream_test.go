@@ -104,11 +104,7 @@ func run(b *testing.B, name string) {
 	o := operations[slices.IndexFunc(operations, func(o operation) bool { return o.name == name })]
 	for c := range o.cases() {
 		b.Run(c.String(), func(b *testing.B) {
-			if c.impl.Missing != nil {
-				if why := c.impl.Missing(c.cipher); why != "" {
-					b.Skip(why)
-				}
-			}
+			skipMissing(b, c.impl.Missing, c.cipher)
 			defer peers.Without(c.impl.Off)()
 			do, want, err := c.prepare(o)
 			if err != nil {
@@ -178,7 +174,7 @@ func (o operation) cases() iter.Seq[streamCase] {
 // prepare returns one run of o, and how many bytes come out of it.
 func (c streamCase) prepare(o operation) (do once, want int, err error) {
 	codec := c.codec()
-	in := &input{plain: plaintext(c.size), buf: make([]byte, peers.CopySize)}
+	in := &input{plain: plaintext(c.size), buf: make([]byte, peers.CopySize(int(c.size)))}
 	if in.sealed, err = codec.SealAll(in.plain); err != nil {
 		return nil, 0, err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/objseal/objseal/internal/aead"
 	"github.com/objseal/objseal/internal/cpu"
+	"github.com/objseal/objseal/stream"
 )
 
 // KeySize is the length of every key, in bytes.
@@ -115,9 +116,16 @@ func (b *Buffer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// CopySize is the size of the buffer that [Copy] needs: the package of DARE, so
-// that a reader may seal or open straight into it.
-const CopySize = 64<<10 + 32
+// CopySize returns how large a buffer [Copy] shall have for a stream of n bytes:
+// the size with which sio is fastest. Up to 64 KiB that is 64 KiB, because with
+// more its EncryptReader loses a pooled buffer per object; above, a package of DARE,
+// into which a reader can seal without a copy.
+func CopySize(n int) int {
+	if n <= stream.PayloadSize {
+		return stream.PayloadSize
+	}
+	return stream.PackageSize
+}
 
 // Copy copies src to dst like [io.Copy]: by the WriteTo of src or the ReadFrom of
 // dst, if there is one, else through buf. That one is the caller's, to spare
