@@ -10,6 +10,7 @@ import (
 
 	md5simd "github.com/minio/md5-simd"
 
+	"github.com/objseal/objseal/bench/objects"
 	"github.com/objseal/objseal/bench/peers"
 )
 
@@ -26,7 +27,7 @@ var (
 func runObjects(b *testing.B, opens bool) {
 	for _, etag := range etags {
 		for _, n := range objectSizes {
-			for _, impl := range peers.Envelopes {
+			for _, impl := range objects.Implementations {
 				b.Run(fmt.Sprintf("etag=%s/size=%v/impl=%s", etag, n, impl.Name), func(b *testing.B) {
 					o := newObject(impl, etag, n)
 					if err := o.seal(); err != nil {
@@ -51,8 +52,8 @@ func runObjects(b *testing.B, opens bool) {
 
 // objectRun seals and opens one object over and over.
 type objectRun struct {
-	codec    peers.ObjectCodec
-	object   peers.Object
+	codec    objects.Codec
+	object   objects.Object
 	plain    []byte
 	body     source
 	buf      []byte
@@ -61,10 +62,10 @@ type objectRun struct {
 	out      peers.Buffer
 }
 
-func newObject(impl peers.Envelope, etag string, n size) *objectRun {
+func newObject(impl objects.Implementation, etag string, n size) *objectRun {
 	return &objectRun{
 		codec:  impl.New(&benchKey),
-		object: peers.Object{Bucket: "bucket", Name: "reports/2026/report.pdf", MD5: etag == "md5"},
+		object: objects.Object{Bucket: "bucket", Name: "reports/2026/report.pdf", MD5: etag == "md5"},
 		plain:  plaintext(n),
 		buf:    make([]byte, peers.CopySize(int(n))),
 		sealed: peers.Buffer{B: make([]byte, 0, n+n/1024+64)},

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/objseal/objseal/bench/formats"
 	"github.com/objseal/objseal/bench/peers"
 	"github.com/objseal/objseal/internal/aead"
 )
@@ -150,13 +151,16 @@ func (c streamCase) codec() peers.Codec { return c.impl.New(c.cipher, &benchKey,
 
 var benchKey = [peers.KeySize]byte([]byte("a key for benchmarks, no secret."))
 
+// streams are all implementations.
+var streams = slices.Concat(peers.Streams, formats.Streams)
+
 // cases are all measurements of o, missing kernels included.
 func (o operation) cases() iter.Seq[streamCase] {
 	return func(yield func(streamCase) bool) {
 		for _, cipher := range aead.Ciphers {
 			for _, n := range o.sizes {
 				for _, workers := range workerCounts(n, true) {
-					for _, impl := range peers.Streams {
+					for _, impl := range streams {
 						c := streamCase{cipher, n, workers, impl, o.ranged}
 						if !slices.Contains(impl.Ciphers, cipher) || workers > 1 && !impl.Workers || o.of(c.codec(), &input{}) == nil {
 							continue

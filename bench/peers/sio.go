@@ -9,9 +9,9 @@ import (
 	"github.com/objseal/objseal/stream"
 )
 
-// sioConfig is the configuration with which sio is fastest: naming the version
+// SIOConfig is the configuration with which sio is fastest: naming the version
 // spares it the look at the first bytes.
-func sioConfig(c aead.Cipher, key []byte) sio.Config {
+func SIOConfig(c aead.Cipher, key []byte) sio.Config {
 	return sio.Config{
 		MinVersion:   sio.Version20,
 		MaxVersion:   sio.Version20,
@@ -21,7 +21,7 @@ func sioConfig(c aead.Cipher, key []byte) sio.Config {
 }
 
 func newSIO(c aead.Cipher, key *[KeySize]byte, _ int) Codec {
-	config := sioConfig(c, key[:])
+	config := SIOConfig(c, key[:])
 	return Codec{
 		EncryptReader: func(src io.Reader) (io.Reader, error) { return sio.EncryptReader(src, config) },
 		DecryptReader: func(src io.Reader) (io.Reader, error) { return sio.DecryptReader(src, config) },
@@ -53,7 +53,7 @@ func newSIO(c aead.Cipher, key *[KeySize]byte, _ int) Codec {
 // newSIOSequence is the range as a server reads it that fetches the packages
 // itself: a reader that begins at the number of the first.
 func newSIOSequence(c aead.Cipher, key *[KeySize]byte, _ int) Codec {
-	config := sioConfig(c, key[:])
+	config := SIOConfig(c, key[:])
 	return Codec{
 		Seal: newSIO(c, key, 1).Seal,
 		ReadRange: func(p []byte, off int64, src io.ReaderAt, _, plain int64) error {

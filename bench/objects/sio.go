@@ -1,4 +1,4 @@
-package peers
+package objects
 
 import (
 	"bytes"
@@ -18,6 +18,7 @@ import (
 
 	"github.com/minio/sio"
 
+	"github.com/objseal/objseal/bench/peers"
 	"github.com/objseal/objseal/internal/aead"
 )
 
@@ -40,16 +41,16 @@ const (
 	dataKeyIV = 16 // bytes
 )
 
-type sioEnvelope struct{ key *[KeySize]byte }
+type withSIO struct{ key *[peers.KeySize]byte }
 
-func newSIOEnvelope(key *[KeySize]byte) ObjectCodec {
-	e := sioEnvelope{key}
-	return ObjectCodec{Seal: e.seal, Open: e.open}
+func newSIO(key *[peers.KeySize]byte) Codec {
+	e := withSIO{key}
+	return Codec{Seal: e.seal, Open: e.open}
 }
 
-func (e sioEnvelope) seal(o Object, dst io.Writer, body io.Reader, buf []byte) (map[string]string, error) {
+func (e withSIO) seal(o Object, dst io.Writer, body io.Reader, buf []byte) (map[string]string, error) {
 	// The data key, and the same sealed under the built-in key.
-	dataKey := make([]byte, KeySize)
+	dataKey := make([]byte, peers.KeySize)
 	rand.Read(dataKey)
 	defer clear(dataKey)
 	context, err := associatedData(o)
@@ -62,7 +63,7 @@ func (e sioEnvelope) seal(o Object, dst io.Writer, body io.Reader, buf []byte) (
 	}
 
 	// The object key, sealed under a key that is bound to the object's name.
-	objectKey, iv := make([]byte, KeySize), make([]byte, 32)
+	objectKey, iv := make([]byte, peers.KeySize), make([]byte, 32)
 	rand.Read(objectKey)
 	rand.Read(iv)
 	defer clear(objectKey)
@@ -77,11 +78,11 @@ func (e sioEnvelope) seal(o Object, dst io.Writer, body io.Reader, buf []byte) (
 		sum = md5.New()
 		body = io.TeeReader(body, sum)
 	}
-	r, err := sio.EncryptReader(body, sioConfig(aead.AES256GCM, objectKey))
+	r, err := sio.EncryptReader(body, peers.SIOConfig(aead.AES256GCM, objectKey))
 	if err != nil {
 		return nil, err
 	}
-	if err := Copy(dst, r, buf); err != nil {
+	if err := peers.Copy(dst, r, buf); err != nil {
 		return nil, err
 	}
 
@@ -103,15 +104,15 @@ func (e sioEnvelope) seal(o Object, dst io.Writer, body io.Reader, buf []byte) (
 		entryIV:            b64(iv),
 		entryAlgorithm:     sealAlgorithm,
 		entrySealedKey:     b64(sealedKey),
-		entryKeyID:         KeyName,
+		entryKeyID:         keyName,
 		entrySealedDataKey: b64(sealedDataKey),
 		entryETag:          hex.EncodeToString(sealedETag),
 	}, nil
 }
 
-func (e sioEnvelope) open(o Object, dst io.Writer, sealed io.ReaderAt, size int64, metadata map[string]string, buf []byte) error {
-	if metadata[entryAlgorithm] != sealAlgorithm || metadata[entryKeyID] != KeyName {
-		return errors.New("peers: unknown algorithm or key")
+func (e withSIO) open(o Object, dst io.Writer, sealed io.ReaderAt, size int64, metadata map[string]string, buf []byte) error {
+	if metadata[entryAlgorithm] != sealAlgorithm || metadata[entryKeyID] != keyName {
+		return errors.New("objects: unknown algorithm or key")
 	}
 	b64 := base64.StdEncoding.DecodeString
 	iv, errIV := b64(metadata[entryIV])
@@ -140,7 +141,7 @@ func (e sioEnvelope) open(o Object, dst io.Writer, sealed io.ReaderAt, size int6
 		return err
 	}
 
-	r, err := sio.DecryptReader(io.NewSectionReader(sealed, 0, size), sioConfig(aead.AES256GCM, objectKey))
+	r, err := sio.DecryptReader(io.NewSectionReader(sealed, 0, size), peers.SIOConfig(aead.AES256GCM, objectKey))
 	if err != nil {
 		return err
 	}
@@ -149,17 +150,17 @@ func (e sioEnvelope) open(o Object, dst io.Writer, sealed io.ReaderAt, size int6
 		sum = md5.New()
 		r = io.TeeReader(r, sum)
 	}
-	if err := Copy(dst, r, buf); err != nil {
+	if err := peers.Copy(dst, r, buf); err != nil {
 		return err
 	}
 	if o.MD5 && !bytes.Equal(sum.Sum(nil), etag) {
-		return errors.New("peers: the content is not what the ETag says")
+		return errors.New("objects: the content is not what the ETag says")
 	}
 	return nil
 }
 
 // sealDataKey returns ciphertext, tag, IV and nonce, as MinIO's built-in key does.
-func (e sioEnvelope) sealDataKey(dataKey, context []byte) ([]byte, error) {
+func (e withSIO) sealDataKey(dataKey, context []byte) ([]byte, error) {
 	var random [dataKeyIV + aead.NonceSize]byte
 	rand.Read(random[:])
 	iv, nonce := random[:dataKeyIV], random[dataKeyIV:]
@@ -172,10 +173,10 @@ func (e sioEnvelope) sealDataKey(dataKey, context []byte) ([]byte, error) {
 	return append(out, random[:]...), nil
 }
 
-func (e sioEnvelope) openDataKey(sealed, context []byte) ([]byte, error) {
+func (e withSIO) openDataKey(sealed, context []byte) ([]byte, error) {
 	n := len(sealed) - dataKeyIV - aead.NonceSize
 	if n < 0 {
-		return nil, errors.New("peers: the sealed data key is too short")
+		return nil, errors.New("objects: the sealed data key is too short")
 	}
 	a, err := e.dataKeyCipher(sealed[n : n+dataKeyIV])
 	if err != nil {
@@ -184,7 +185,7 @@ func (e sioEnvelope) openDataKey(sealed, context []byte) ([]byte, error) {
 	return a.Open(nil, sealed[n+dataKeyIV:], sealed[:n], context)
 }
 
-func (e sioEnvelope) dataKeyCipher(iv []byte) (cipher.AEAD, error) {
+func (e withSIO) dataKeyCipher(iv []byte) (cipher.AEAD, error) {
 	block, err := aes.NewCipher(mac(e.key[:], iv))
 	if err != nil {
 		return nil, err
@@ -212,7 +213,7 @@ func mac(key []byte, parts ...[]byte) []byte {
 // sioSeal seals a key or an ETag in the way in which sio is fastest.
 func sioSeal(key, plain []byte) ([]byte, error) {
 	var out bytes.Buffer
-	w, err := sio.EncryptWriter(&out, sioConfig(aead.AES256GCM, key))
+	w, err := sio.EncryptWriter(&out, peers.SIOConfig(aead.AES256GCM, key))
 	if err != nil {
 		return nil, err
 	}
@@ -224,5 +225,5 @@ func sioSeal(key, plain []byte) ([]byte, error) {
 }
 
 func sioOpen(key, sealed []byte) ([]byte, error) {
-	return sio.DecryptBuffer(nil, sealed, sioConfig(aead.AES256GCM, key))
+	return sio.DecryptBuffer(nil, sealed, peers.SIOConfig(aead.AES256GCM, key))
 }

@@ -1,66 +1,12 @@
 package peers
 
 import (
-	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"io"
 
-	"filippo.io/age"
-	"github.com/tink-crypto/tink-go/v2/streamingaead/subtle"
-
 	"github.com/objseal/objseal/internal/aead"
 )
-
-// newTink is Tink's streaming AEAD AES256_GCM_HKDF_1MB. Its own key derivation
-// makes a key per stream, so that one primitive serves them all, as Tink intends.
-func newTink(_ aead.Cipher, key *[KeySize]byte, _ int) Codec {
-	t, err := subtle.NewAESGCMHKDF(key[:], "SHA256", KeySize, 1<<20, 0)
-	if err != nil {
-		panic("peers: internal error: " + err.Error())
-	}
-	return Codec{
-		EncryptWriter: func(dst io.Writer) (io.WriteCloser, error) { return t.NewEncryptingWriter(dst, nil) },
-		DecryptReader: func(src io.Reader) (io.Reader, error) { return t.NewDecryptingReader(src, nil) },
-	}
-}
-
-func newAge(_ aead.Cipher, key *[KeySize]byte, _ int) Codec {
-	w := newWrapped(key)
-	return Codec{
-		EncryptReader: func(src io.Reader) (io.Reader, error) { return age.EncryptReader(src, w) },
-		DecryptReader: func(src io.Reader) (io.Reader, error) { return age.Decrypt(src, w) },
-		EncryptWriter: func(dst io.Writer) (io.WriteCloser, error) { return age.Encrypt(dst, w) },
-	}
-}
-
-// wrapped is an age recipient and identity that seals the file key under a
-// symmetric key: next to X25519 and scrypt it costs nothing, so that what is
-// measured is age's stream.
-type wrapped struct{ aeadKey *aead.Key }
-
-const wrappedType = "objseal-bench-symmetric"
-
-func newWrapped(key *[KeySize]byte) wrapped {
-	k := new(aead.Key)
-	k.Init(aead.ChaCha20Poly1305, aead.Generic, key)
-	return wrapped{k}
-}
-
-func (w wrapped) Wrap(fileKey []byte) ([]*age.Stanza, error) {
-	nonce := make([]byte, aead.NonceSize, aead.NonceSize+len(fileKey)+aead.TagSize)
-	rand.Read(nonce)
-	return []*age.Stanza{{Type: wrappedType, Body: w.aeadKey.Seal(nonce, nonce, fileKey, nil)}}, nil
-}
-
-func (w wrapped) Unwrap(stanzas []*age.Stanza) ([]byte, error) {
-	for _, s := range stanzas {
-		if s.Type == wrappedType && len(s.Body) > aead.NonceSize {
-			return w.aeadKey.Open(nil, s.Body[:aead.NonceSize], s.Body[aead.NonceSize:], nil)
-		}
-	}
-	return nil, age.ErrIncorrectIdentity
-}
 
 // newRaw is crypto/cipher or x/crypto in a loop over pieces of 64 KiB, with
 // nothing around them but a counter in the nonce: what a stream format costs at

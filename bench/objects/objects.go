@@ -1,21 +1,24 @@
-package peers
+// Package objects has implementations of whole sealed objects: everything that an
+// S3 backend does for a request, from the data key to the sealed ETag.
+package objects
 
 import (
 	"context"
 	"errors"
 	"io"
 
-	"github.com/objseal/objseal/internal/aead"
+	"github.com/objseal/objseal/bench/peers"
 	"github.com/objseal/objseal/kms"
 	"github.com/objseal/objseal/kms/static"
 	"github.com/objseal/objseal/sse"
+	"github.com/objseal/objseal/stream"
 )
 
-// An Envelope is an implementation of whole SSE-S3 objects under a built-in key,
-// as MinIO stores them: data key, sealed object key, metadata, sealed ETag, body.
-type Envelope struct {
+// An Implementation makes SSE-S3 objects under a built-in key, as MinIO stores
+// them: data key, sealed object key, metadata, sealed ETag, body.
+type Implementation struct {
 	Name string
-	New  func(key *[KeySize]byte) ObjectCodec
+	New  func(key *[peers.KeySize]byte) Codec
 }
 
 // An Object says what is sealed. Bucket and name are bound to the sealed key.
@@ -24,31 +27,31 @@ type Object struct {
 	MD5          bool // the ETag is the MD5 of the body; else random bytes
 }
 
-// An ObjectCodec seals and opens objects under one key. buf is for Copy.
-type ObjectCodec struct {
+// A Codec seals and opens objects under one key. buf is for peers.Copy.
+type Codec struct {
 	Seal func(o Object, dst io.Writer, body io.Reader, buf []byte) (metadata map[string]string, err error)
 	// Open checks the ETag too, where that is an MD5.
 	Open func(o Object, dst io.Writer, sealed io.ReaderAt, size int64, metadata map[string]string, buf []byte) error
 }
 
-// Envelopes are all implementations of whole objects.
-var Envelopes = []Envelope{
+// Implementations are all of them.
+var Implementations = []Implementation{
 	{"objseal", newSSE},
-	{"sio", newSIOEnvelope},
+	{"sio", newSIO},
 }
 
-// KeyName is the name of the built-in key in the metadata.
-const KeyName = "my-key"
+// keyName is the name of the built-in key in the metadata.
+const keyName = "my-key"
 
-func newSSE(key *[KeySize]byte) ObjectCodec {
-	client, err := Client(key)
+func newSSE(key *[peers.KeySize]byte) Codec {
+	client, err := newClient(key)
 	if err != nil {
-		panic("peers: internal error: " + err.Error())
+		panic("objects: internal error: " + err.Error())
 	}
 	ctx := context.Background()
-	return ObjectCodec{
+	return Codec{
 		Seal: func(o Object, dst io.Writer, body io.Reader, buf []byte) (map[string]string, error) {
-			opts := &sse.EncryptOptions{Cipher: options(aead.AES256GCM, 1).Cipher, Policy: sse.ETagRandom}
+			opts := &sse.EncryptOptions{Cipher: stream.AES256GCM, Policy: sse.ETagRandom}
 			if o.MD5 {
 				opts.Policy = sse.ETagMD5
 			}
@@ -56,7 +59,7 @@ func newSSE(key *[KeySize]byte) ObjectCodec {
 			if err != nil {
 				return nil, err
 			}
-			if err := Copy(dst, u, buf); err != nil {
+			if err := peers.Copy(dst, u, buf); err != nil {
 				return nil, err
 			}
 			return u.Metadata()
@@ -70,20 +73,20 @@ func newSSE(key *[KeySize]byte) ObjectCodec {
 			if err != nil {
 				return err
 			}
-			if err := Copy(dst, r, buf); err != nil {
+			if err := peers.Copy(dst, r, buf); err != nil {
 				return err
 			}
 			if want := sse.Content; o.MD5 && r.Integrity().Level != want {
-				return errors.New("peers: the content was not verified")
+				return errors.New("objects: the content was not verified")
 			}
 			return r.Close()
 		},
 	}
 }
 
-// Client returns a client of the built-in key.
-func Client(key *[KeySize]byte) (*kms.Client, error) {
-	named, err := static.NewKey(KeyName)
+// newClient returns a client of the built-in key.
+func newClient(key *[peers.KeySize]byte) (*kms.Client, error) {
+	named, err := static.NewKey(keyName)
 	if err != nil {
 		return nil, err
 	}
