@@ -14,6 +14,7 @@ import (
 	"github.com/objseal/objseal/bench/objects"
 	"github.com/objseal/objseal/bench/peers"
 	"github.com/objseal/objseal/internal/aead"
+	"github.com/objseal/objseal/internal/cpu"
 )
 
 // The tests hold that the benchmarks measure what they say: every implementation
@@ -222,6 +223,9 @@ func TestObjectsOpenEachOther(t *testing.T) {
 		for _, n := range testSizes {
 			for _, from := range objects.Implementations {
 				for _, to := range objects.Implementations {
+					if from.Name == "objseal" && to.Name == "sio" && !cpu.Has(cpu.AES) {
+						continue // sealed keys are under ChaCha20-Poly1305 then, and sio was told AES-256-GCM
+					}
 					o := newObject(from, etag, n)
 					if err := o.seal(); err != nil {
 						t.Fatalf("%s, etag=%s, %v: %v", from.Name, etag, n, err)
@@ -313,6 +317,15 @@ func TestNames(t *testing.T) {
 		add("BenchmarkAEADOpen/" + c.String())
 	}
 	valid := regexp.MustCompile(`^Benchmark[A-Za-z]+/cipher=(AES-256-GCM|ChaCha20-Poly1305)/size=(64B|1KiB|4KiB|64KiB|1MiB|64MiB|1GiB)/workers=[0-9]+/impl=[a-z][a-z0-9-]*[a-z][a-z0-9]*$`)
+	for _, name := range []string{
+		"BenchmarkSeal/cipher=AES-256-GCM/size=1MiB/workers=1/impl=sio-reader",       // opens only
+		"BenchmarkEncryptReader/cipher=AES-256-GCM/size=1KiB/workers=2/impl=objseal", // nothing to share
+		"BenchmarkAEADSeal/cipher=ChaCha20-Poly1305/size=64KiB/workers=1/impl=objseal-avx2",
+	} {
+		if names[name] {
+			t.Errorf("%s makes no sense", name)
+		}
+	}
 	for name := range names {
 		if !valid.MatchString(name) {
 			t.Errorf("%s is not of the form of a name", name)

@@ -50,7 +50,7 @@ func newObjsealSeal(c aead.Cipher, key *[KeySize]byte, workers int) Codec {
 func newObjsealReaderAt(c aead.Cipher, key *[KeySize]byte, workers int) Codec {
 	o := options(c, workers)
 	return Codec{
-		Seal: newObjseal(c, key, workers).Seal,
+		Input: newObjseal(c, key, workers).Seal,
 		ReadRange: func(p []byte, off int64, src io.ReaderAt, sealed, _ int64) error {
 			r, err := stream.NewDecryptReaderAt(key[:], src, sealed, o)
 			if err != nil {

@@ -80,6 +80,9 @@ type Codec struct {
 	// Seal and Open append to dst, which has room enough.
 	Seal, Open func(dst, src []byte) ([]byte, error)
 
+	// Input is Seal for an implementation that only opens.
+	Input func(dst, src []byte) ([]byte, error)
+
 	// ReadRange fills p with the plaintext from off. src has sealed bytes, of
 	// plain bytes of plaintext.
 	ReadRange func(p []byte, off int64, src io.ReaderAt, sealed, plain int64) error
@@ -89,7 +92,10 @@ type Codec struct {
 func (c Codec) SealAll(plain []byte) ([]byte, error) {
 	// Every format adds less than this to a stream.
 	dst := make([]byte, 0, len(plain)+len(plain)>>10+1024)
-	if c.Seal != nil {
+	switch {
+	case c.Input != nil:
+		return c.Input(dst, plain)
+	case c.Seal != nil:
 		return c.Seal(dst, plain)
 	}
 	sink := &Buffer{B: dst}

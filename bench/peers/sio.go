@@ -55,7 +55,7 @@ func newSIO(c aead.Cipher, key *[KeySize]byte, _ int) Codec {
 func newSIOSequence(c aead.Cipher, key *[KeySize]byte, _ int) Codec {
 	config := SIOConfig(c, key[:])
 	return Codec{
-		Seal: newSIO(c, key, 1).Seal,
+		Input: newSIO(c, key, 1).Seal,
 		ReadRange: func(p []byte, off int64, src io.ReaderAt, _, plain int64) error {
 			fetch, err := stream.PackageRange(plain, off, int64(len(p)))
 			if err != nil {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	xfont "golang.org/x/image/font"
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/plotter"
@@ -69,11 +70,13 @@ func lookOf(impl string) look {
 }
 
 // labelOf is what stands beside the line.
-func labelOf(impl string) string {
-	switch impl {
-	case "memcpy", "copy":
-		return impl + " (the roof)"
-	case "cipher":
+func (s *section) labelOf(impl string) string {
+	switch {
+	case impl == "memcpy":
+		return "memcpy (the roof)"
+	case impl == "cipher" && slices.Contains(s.labels, "ChaCha20-Poly1305"):
+		return "x/crypto"
+	case impl == "cipher":
 		return "crypto/cipher"
 	}
 	if name, n, ok := strings.Cut(impl, " ×"); ok {
@@ -109,7 +112,7 @@ type line struct {
 
 func (s *section) lines() (all []line) {
 	for _, impl := range s.impls {
-		l := line{look: lookOf(impl), label: labelOf(impl)}
+		l := line{look: lookOf(impl), label: s.labelOf(impl)}
 		for _, at := range s.rows {
 			if v, ok := s.cells[cellKey{at, impl}].median("B/s"); ok && v > 0 {
 				l.points = append(l.points, plotter.XY{X: bytesOf(at.size), Y: v / 1e9})
@@ -158,25 +161,15 @@ func withFallbackFonts(svg string) string {
 func (s *section) draw(c draw.Canvas, origin string) error {
 	lines := s.lines()
 	p := plot.New()
-	p.Title.Text = s.title()
-	p.Title.TextStyle = textStyle(vg.Points(14), ink)
-	p.Title.TextStyle.XAlign = draw.XCenter
-	p.Title.Padding = vg.Points(10)
 	for _, axis := range []*plot.Axis{&p.X, &p.Y} {
 		axis.LineStyle.Color = grey
 		axis.Tick.LineStyle.Color = grey
 		align := axis.Tick.Label
 		axis.Tick.Label = textStyle(vg.Points(10), ink)
 		axis.Tick.Label.XAlign, axis.Tick.Label.YAlign = align.XAlign, align.YAlign
-		align = axis.Label.TextStyle
-		axis.Label.TextStyle = textStyle(vg.Points(10.5), ink)
-		axis.Label.TextStyle.XAlign, axis.Label.TextStyle.YAlign = align.XAlign, align.YAlign
-		axis.Label.TextStyle.Rotation = align.Rotation
 		axis.Scale = plot.LogScale{}
 		axis.Padding = 0
 	}
-	p.X.Label.Text = "size of the plaintext"
-	p.Y.Label.Text = "GB/s of plaintext, logarithmic"
 	p.X.Tick.Marker = s.sizeTicks()
 	low, high := span(lines)
 	p.Y.Tick.Marker = speedTicks(low, high)
@@ -207,12 +200,17 @@ func (s *section) draw(c draw.Canvas, origin string) error {
 
 	c.SetColor(color.White)
 	c.Fill(c.Rectangle.Path())
-	area := draw.Crop(c, vg.Points(8), -labelSpace, vg.Points(26), -vg.Points(8))
+	area := draw.Crop(c, vg.Points(8), -labelSpace, vg.Points(28), -vg.Points(52))
 	p.Draw(area)
 	drawLabels(p.DataCanvas(area), p, lines)
 
+	left := c.Min.X + vg.Points(10)
+	headline := textStyle(vg.Points(15), ink)
+	headline.Font.Weight = xfont.WeightBold
+	c.FillText(headline, vg.Point{X: left, Y: c.Max.Y - vg.Points(22)}, s.headline())
+	c.FillText(textStyle(vg.Points(10.5), grey), vg.Point{X: left, Y: c.Max.Y - vg.Points(37)}, strings.Join(append(s.subtitle(), "GB/s of plaintext, both scales logarithmic"), " · "))
 	small := textStyle(vg.Points(8.5), grey)
-	c.FillText(small, vg.Point{X: c.Min.X + vg.Points(10), Y: c.Min.Y + vg.Points(9)}, origin)
+	c.FillText(small, vg.Point{X: left, Y: c.Min.Y + vg.Points(9)}, origin)
 	return nil
 }
 
@@ -247,7 +245,7 @@ func drawLabels(data draw.Canvas, p *plot.Plot, lines []line) {
 		data.StrokeLine2(draw.LineStyle{Color: l.look.color, Width: vg.Points(0.6)}, l.end.X+vg.Points(5), l.end.Y, x-vg.Points(3), l.y)
 		style := textStyle(vg.Points(10.5), l.look.color)
 		style.YAlign = draw.YCenter
-		data.FillText(style, vg.Point{X: x, Y: l.y}, l.label)
+		data.FillText(style, vg.Point{X: x, Y: l.y + vg.Points(2)}, l.label) // the middle of small letters
 	}
 }
 
@@ -274,11 +272,15 @@ func span(lines []line) (low, high float64) {
 	return steps[max(i-1, 0)], steps[min(j, len(steps)-1)]
 }
 
-// speedTicks has 1, 2, 5, 10, 20 … between low and high.
+// speedTicks has 1, 2, 5, 10, 20 … between low and high; over many powers of ten
+// only those.
 func speedTicks(low, high float64) plot.ConstantTicks {
 	var ticks plot.ConstantTicks
 	for _, v := range roundNumbers(low, high) {
-		ticks = append(ticks, plot.Tick{Value: v, Label: plain(v)})
+		exp := math.Log10(v)
+		if high/low < 1e4 || math.Abs(exp-math.Round(exp)) < 1e-6 {
+			ticks = append(ticks, plot.Tick{Value: v, Label: plain(v)})
+		}
 	}
 	return ticks
 }

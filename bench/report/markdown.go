@@ -15,7 +15,7 @@ func (r *run) markdown(w io.Writer, charts map[*section]string) error {
 	if o := r.origin(); o != "" {
 		fmt.Fprintf(&b, "%s\n\n", o)
 	}
-	b.WriteString("Medians. In brackets, beside a peer: how many times better the first column without brackets is.\n" +
+	b.WriteString("Medians. In brackets: how many times better the column without brackets is.\n" +
 		"1 GB/s is 10⁹ bytes of plaintext a second. What the implementations are is told in bench/README.md.\n")
 	for _, s := range r.sections {
 		fmt.Fprintf(&b, "\n## %s\n\n", s.title())
@@ -44,6 +44,9 @@ func (s *section) table(b *strings.Builder) {
 		ratio := ours / v // of speeds; of times and bytes less is better
 		if unit != "B/s" {
 			ratio = v / ours
+		}
+		if ratio < 1 {
+			return fmt.Sprintf("%s (%.2f ×)", text, ratio)
 		}
 		return fmt.Sprintf("%s (%s ×)", text, digits(ratio))
 	})

@@ -224,12 +224,10 @@ var titles = map[string]string{
 	"MD5":               "MD5 of several streams",
 }
 
+func (s *section) headline() string { return cmp.Or(titles[s.bench], s.bench) }
+
 func (s *section) title() string {
-	title := titles[s.bench]
-	if title == "" {
-		title = s.bench
-	}
-	return strings.Join(append([]string{title}, s.subtitle()...), ", ")
+	return strings.Join(append([]string{s.headline()}, s.subtitle()...), ", ")
 }
 
 func (s *section) subtitle() []string {

@@ -29,12 +29,13 @@ func main() {
 	rounds := flag.Int("rounds", 5, "how often each benchmark is run")
 	benchtime := flag.String("benchtime", "100ms", "how long, as for go test")
 	bench := flag.String("bench", "", "which, as for go test; default: all, and several cores for large streams and files")
+	cores := flag.Int("cores", runtime.NumCPU(), "how many cores to go up to")
 	output := flag.String("o", "", "output file; default: results/<date>-<cpu>.txt")
 	flag.Parse()
 	if *output == "" {
 		*output = filepath.Join("results", time.Now().UTC().Format(time.DateOnly)+"-"+slug(machine.CPU())+".txt")
 	}
-	if err := run(context.Background(), *rounds, *benchtime, *bench, *output); err != nil {
+	if err := run(context.Background(), *rounds, *benchtime, passes(*bench, *cores), *output); err != nil {
 		fmt.Fprintf(os.Stderr, "run: error: %v\n", err)
 		os.Exit(1)
 	}
@@ -50,21 +51,21 @@ type pass struct {
 // severalCores are the benchmarks that say something on more than one.
 const severalCores = "^Benchmark(EncryptReader|DecryptReader|EncryptWriter|DecryptWriter|Seal|Open|FileCopy)$/./^size=(1MiB|64MiB|1GiB)$"
 
-func passes(bench string) []pass {
+func passes(bench string, most int) []pass {
 	first, others := ".", severalCores
 	if bench != "" {
 		first, others = bench, bench
 	}
 	all := []pass{{1, first}}
-	for _, cores := range []int{2, runtime.NumCPU()} {
-		if cores > 1 && cores <= runtime.NumCPU() && !slices.ContainsFunc(all, func(p pass) bool { return p.cores == cores }) {
+	for _, cores := range []int{2, most} {
+		if cores > 1 && cores <= most && !slices.ContainsFunc(all, func(p pass) bool { return p.cores == cores }) {
 			all = append(all, pass{cores, others})
 		}
 	}
 	return all
 }
 
-func run(ctx context.Context, rounds int, benchtime, bench, output string) (err error) {
+func run(ctx context.Context, rounds int, benchtime string, passes []pass, output string) (err error) {
 	dir, err := os.MkdirTemp("", "objseal-bench-")
 	if err != nil {
 		return err
@@ -89,7 +90,7 @@ func run(ctx context.Context, rounds int, benchtime, bench, output string) (err 
 		return err
 	}
 	for round := range rounds {
-		for _, p := range passes(bench) {
+		for _, p := range passes {
 			fmt.Fprintf(os.Stderr, "round %d of %d, cores: %d\n", round+1, rounds, p.cores)
 			cmd := machine.OnCores(ctx, p.cores, program, "-test.run", "^$", "-test.bench", p.bench, "-test.benchtime", benchtime, "-test.timeout", "2h")
 			cmd.Stdout = io.MultiWriter(f, os.Stderr)
