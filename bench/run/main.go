@@ -77,6 +77,9 @@ func run(ctx context.Context, rounds int, benchtime string, passes []pass, outpu
 	if err := build.Run(); err != nil {
 		return fmt.Errorf("failed to build the benchmarks (run this in the folder bench): %w", err)
 	}
+	if err := os.MkdirAll(filepath.Dir(output), 0o755); err != nil {
+		return err
+	}
 	f, err := os.Create(output)
 	if err != nil {
 		return err
