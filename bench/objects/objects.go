@@ -65,7 +65,8 @@ func newSSE(key *[peers.KeySize]byte) Codec {
 			return u.Metadata()
 		},
 		Open: func(o Object, dst io.Writer, sealed io.ReaderAt, size int64, metadata map[string]string, buf []byte) error {
-			obj, err := sse.Open(ctx, client, sse.ObjectName{Bucket: o.Bucket, Object: o.Name}, sse.Stored{Metadata: metadata, Size: size}, nil)
+			obj, err := sse.Open(ctx, client, sse.ObjectName{Bucket: o.Bucket, Object: o.Name}, sse.Stored{Metadata: metadata, Size: size},
+				&sse.OpenOptions{SkipContentCheck: !o.MD5}) // else SSE-S3 ETags are always tried as MD5
 			if err != nil {
 				return err
 			}
