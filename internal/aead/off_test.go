@@ -42,7 +42,7 @@ func TestSwitchedOff(t *testing.T) {
 	all := best("")
 	for _, test := range []struct{ off, aes, chacha string }{ // "": as ever
 		{"noavx512,noavx2,noifma", "generic", "generic"},
-		{"noavx512 noavx2", "generic", ""},
+		{"noavx512 noavx2", "generic", "generic"},
 		{"noifma", "", "generic"},
 		{"avx512,avx2,ifma", "", ""},
 		{"noise,AVX2,noavx", "", ""},

@@ -7,7 +7,8 @@
 //
 // The environment variable OBJSEAL_CPU switches features off for a whole
 // process, to find out whether a fast path is at fault: a list such as
-// "noavx512,noavx2". It cannot switch anything on.
+// "noavx512,noavx2". The words are "no" and a [Feature]; noavx512 is noifma too.
+// It cannot switch anything on.
 package cpu
 
 import (
@@ -43,29 +44,46 @@ const (
 // features holds the answers. They change only in tests.
 var features, Unknown = detect(os.Getenv("OBJSEAL_CPU"))
 
+// answers has one for each feature. A struct, because they are asked for each time
+// a stream begins.
+type answers struct{ aes, avx2, avx512, ifma atomic.Bool }
+
+func (a *answers) of(f Feature) *atomic.Bool {
+	switch f {
+	case AES:
+		return &a.aes
+	case AVX2:
+		return &a.avx2
+	case AVX512:
+		return &a.avx512
+	case IFMA:
+		return &a.ifma
+	}
+	return nil
+}
+
 // detect returns the answers for this processor, less what the list in off
 // names, and the words of off that mean nothing.
-func detect(off string) (map[Feature]*atomic.Bool, []string) {
-	answers := map[Feature]*atomic.Bool{}
-	for f, has := range map[Feature]bool{
-		AES:    hasAES(),
-		AVX2:   vector(cpuid.VAES, cpuid.VPCLMULQDQ, cpuid.AVX2, cpuid.BMI2),
-		AVX512: vector(cpuid.VAES, cpuid.VPCLMULQDQ, cpuid.AVX512F, cpuid.AVX512BW, cpuid.AVX512DQ, cpuid.AVX512VL, cpuid.BMI2),
-		IFMA:   vector(cpuid.AVX512IFMA, cpuid.AVX512F, cpuid.AVX512BW, cpuid.AVX512DQ, cpuid.AVX512VL, cpuid.BMI2),
-	} {
-		answers[f] = new(atomic.Bool)
-		answers[f].Store(has && !purego)
-	}
+func detect(off string) (*answers, []string) {
+	a := new(answers)
+	a.aes.Store(!purego && hasAES())
+	a.avx2.Store(!purego && vector(cpuid.VAES, cpuid.VPCLMULQDQ, cpuid.AVX2, cpuid.BMI2))
+	a.avx512.Store(!purego && wide(cpuid.VAES, cpuid.VPCLMULQDQ))
+	a.ifma.Store(!purego && wide(cpuid.AVX512IFMA))
 	var unknown []string
 	for word := range strings.FieldsFuncSeq(off, func(r rune) bool { return r == ',' || r == ' ' }) {
 		name, isOff := strings.CutPrefix(word, "no")
-		if answer := answers[Feature(name)]; isOff && answer != nil {
-			answer.Store(false)
-		} else {
+		answer := a.of(Feature(name))
+		if !isOff || answer == nil {
 			unknown = append(unknown, word)
+			continue
+		}
+		answer.Store(false)
+		if answer == &a.avx512 {
+			a.ifma.Store(false) // it has the same vectors
 		}
 	}
-	return answers, unknown
+	return a, unknown
 }
 
 func hasAES() bool {
@@ -88,16 +106,20 @@ func vector(fs ...cpuid.FeatureID) bool {
 	return runtime.GOARCH == "amd64" && cpuid.CPU.Supports(fs...) && cpuid.CPU.Supports(cpuid.OSXSAVE)
 }
 
-// Has reports whether the processor has f and this build can use it.
-func Has(f Feature) bool {
-	return features[f].Load()
+// wide is vector for 512-bit vectors and fs.
+func wide(fs ...cpuid.FeatureID) bool {
+	return vector(append(fs, cpuid.AVX512F, cpuid.AVX512BW, cpuid.AVX512DQ, cpuid.AVX512VL, cpuid.BMI2)...)
 }
+
+// Has reports whether the processor has f and this build can use it.
+func Has(f Feature) bool { return features.of(f).Load() }
 
 // Disable makes [Has] answer no for f until restore is called. For tests and
 // comparisons; it affects the whole process.
 func Disable(f Feature) (restore func()) {
-	old := features[f].Swap(false)
-	return func() { features[f].Store(old) }
+	answer := features.of(f)
+	old := answer.Swap(false)
+	return func() { answer.Store(old) }
 }
 
 // Name is what the processor calls itself.

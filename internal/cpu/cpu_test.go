@@ -79,11 +79,11 @@ func TestSwitchedOff(t *testing.T) {
 		{"noavx512,noavx2,noifma", []cpu.Feature{cpu.AVX512, cpu.AVX2, cpu.IFMA}, nil},
 		{"noaes", []cpu.Feature{cpu.AES}, nil},
 		{"noavx2", []cpu.Feature{cpu.AVX2}, nil},
-		{" noavx512, ,noavx512 ", []cpu.Feature{cpu.AVX512}, nil},
+		{" noavx512, ,noavx512 ", []cpu.Feature{cpu.AVX512, cpu.IFMA}, nil},
 		{"noifma nosuch", []cpu.Feature{cpu.IFMA}, []string{"nosuch"}},
 		{"avx512", nil, []string{"avx512"}}, // nothing is switched on
 		{"avx512,aes,avx2,ifma,all", nil, []string{"avx512", "aes", "avx2", "ifma", "all"}},
-		{"noavx512,avx512", []cpu.Feature{cpu.AVX512}, []string{"avx512"}},
+		{"noavx512,avx512", []cpu.Feature{cpu.AVX512, cpu.IFMA}, []string{"avx512"}},
 		{"no,nono,nonoavx2,NOAVX2,-avx2", nil, []string{"no", "nono", "nonoavx2", "NOAVX2", "-avx2"}},
 	} {
 		got := ask(test.words)
