@@ -1,3 +1,5 @@
+//go:build !amd64 || purego
+
 package chacha20poly1305
 
 // Built tells whether this build has kernels. The processor may lack what they

@@ -1,0 +1,266 @@
+package main
+
+import (
+	"github.com/mmcloughlin/avo/attr"
+	. "github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/ir"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+const rodata = attr.RODATA | attr.NOPTR
+
+var (
+	sigma      Mem // the constants of RFC 8439 section 2.3
+	iota32     Mem // 0, 1, .. 31
+	rowNumber  Mem // 0, 1, .. 35 in the first word of 128 bits each
+	step32     Mem // 32 in all 16 words
+	laneOrder  Mem // see poly.go
+	polyMask44 Mem
+	polyMask42 Mem
+	polyPad    Mem
+)
+
+func constants() {
+	sigma = data32("sigma", 0x61707865, 0x3320646e, 0x79622d32, 0x6b206574)
+	var n []uint32
+	for i := range uint32(32) {
+		n = append(n, i)
+	}
+	iota32 = data32("iota", n...)
+	n = nil
+	for i := range uint32(36) {
+		n = append(n, i, 0, 0, 0)
+	}
+	rowNumber = data32("rowNumber", n...)
+	step32 = data32("step32", 32)
+	laneOrder = data64("laneOrder", 0, 4, 1, 5, 2, 6, 3, 7)
+	polyMask44 = data64("mask44", mask44)
+	polyMask42 = data64("mask42", mask44>>2)
+	polyPad = data64("pad", 1<<40)
+}
+
+// Rows of the initial state, each in all four quarters of a vector, from
+// initialState on: constants, key, key, and counter less one with the nonce.
+var row = [4]reg.VecPhysical{z[28], z[29], z[30], z[31]}
+
+// initialState has the initial state in row and in the frame, with the counter
+// of the first block of the tail, less one. K1 clears what becomes the counter
+// of block 0.
+func initialState(counter, t0, t1 reg.GPPhysical) {
+	Load(Param("key"), t0)
+	Load(Param("nonce"), t1)
+	VBROADCASTI32X4(sigma, row[0])
+	VBROADCASTI32X4(Mem{Base: t0}, row[1])
+	VBROADCASTI32X4(Mem{Base: t0, Disp: 16}, row[2])
+	LEAL(Mem{Base: counter, Disp: -1}, t0.As32())
+	VMOVD(t0.As32(), reg.X0)
+	for i := range 3 {
+		VPINSRD(U8(i+1), Mem{Base: t1, Disp: 4 * i}, reg.X0, reg.X0)
+	}
+	VSHUFI32X4(U8(0), z[0], z[0], row[3])
+	for i := range row {
+		VMOVDQU32(row[i].AsX(), at(words+16*i))
+	}
+	MOVL(U32(0xfffe), t0.As32())
+	KMOVW(t0.As32(), reg.K1)
+}
+
+// A quarter round (RFC 8439 section 2.1) is done by steps, so that independent
+// ones alternate.
+func quarterRounds(q [][4]reg.VecPhysical) {
+	add := func(x, y int) {
+		for _, v := range q {
+			VPADDD(v[y], v[x], v[x])
+		}
+	}
+	xorRotate := func(x, y int, bits uint) {
+		for _, v := range q {
+			VPXORD(v[y], v[x], v[x])
+		}
+		for _, v := range q {
+			VPROLD(U8(bits), v[x], v[x])
+		}
+	}
+	const a, b, c, d = 0, 1, 2, 3
+	add(a, b)
+	xorRotate(d, a, 16)
+	add(c, d)
+	xorRotate(b, c, 12)
+	add(a, b)
+	xorRotate(d, a, 8)
+	add(c, d)
+	xorRotate(b, c, 7)
+}
+
+// rows writes blocks of the key stream of block 0 and the tail to the frame. A
+// vector has the same row of four blocks. This layout has the result in order
+// almost at once, but needs shuffles in each round.
+func rows(name string, first, blocks int) {
+	sets := (blocks + 3) / 4
+	var q [][4]reg.VecPhysical
+	last := z[23:28] // initial states of the last rows
+	for i := range sets {
+		v := [4]reg.VecPhysical{z[4*i], z[4*i+1], z[4*i+2], z[4*i+3]}
+		VPADDD(rowNumber.Offset(16*(first+4*i)), row[3], last[i])
+		if first+i == 0 {
+			VMOVDQA32_Z(last[i], reg.K1, last[i])
+		}
+		for j := range 3 {
+			VMOVDQA64(row[j], v[j])
+		}
+		VMOVDQA64(last[i], v[3])
+		q = append(q, v)
+	}
+	label := name + "Round"
+	MOVL(U32(10), reg.ECX)
+	Label(label)
+	for _, turn := range [][3]int{{0x39, 0x4e, 0x93}, {0x93, 0x4e, 0x39}} {
+		quarterRounds(q)
+		for i, order := range turn {
+			for _, v := range q {
+				VPSHUFD(U8(order), v[i+1], v[i+1])
+			}
+		}
+	}
+	SUBL(U8(1), reg.ECX)
+	JNZ(LabelRef(label))
+	for i, v := range q {
+		for j := range 3 {
+			VPADDD(row[j], v[j], v[j])
+		}
+		VPADDD(last[i], v[3], v[3])
+		for block, x := range transposeQuarters(v, z[20]) {
+			if 4*i+block < blocks {
+				VMOVDQU64(x, at(stream+64*(first+4*i+block)))
+			}
+		}
+	}
+}
+
+// transposeQuarters transposes the matrix of 128-bit elements whose rows are
+// v. It needs one more register, and may return it.
+func transposeQuarters(v [4]reg.VecPhysical, free reg.VecPhysical) [4]reg.VecPhysical {
+	shuffle := func(low, high uint8, x, y *reg.VecPhysical) {
+		VSHUFI32X4(U8(low), *y, *x, free)
+		VSHUFI32X4(U8(high), *y, *x, *y)
+		*x, free = free, *x
+	}
+	shuffle(0x44, 0xee, &v[0], &v[1]) // a0 a1 b0 b1, a2 a3 b2 b3
+	shuffle(0x44, 0xee, &v[2], &v[3])
+	shuffle(0x88, 0xdd, &v[0], &v[2]) // a0 b0 c0 d0, a1 b1 c1 d1
+	shuffle(0x88, 0xdd, &v[1], &v[3])
+	return [4]reg.VecPhysical{v[0], v[2], v[1], v[3]}
+}
+
+// tailCounters sets the counters of the lanes for block 0 and the tail.
+func tailCounters(counter reg.GPPhysical) {
+	LEAL(Mem{Base: counter, Disp: -1}, reg.EAX)
+	VPBROADCASTD(reg.EAX, z[0])
+	VPADDD(iota32.Offset(64), z[0], z[1])
+	VPADDD(iota32, z[0], z[0])
+	VMOVDQA32_Z(z[0], reg.K1, z[0])
+	VMOVDQU64(z[0], at(counters))
+	VMOVDQU64(z[1], at(counters+64))
+}
+
+// chunkCounters sets the counters of the lanes for the first chunk.
+func chunkCounters(state reg.GPPhysical) {
+	VPBROADCASTD(Mem{Base: state, Disp: stateCounter}, z[0])
+	VPADDD(iota32.Offset(64), z[0], z[1])
+	VPADDD(iota32, z[0], z[0])
+	VMOVDQU64(z[0], at(counters))
+	VMOVDQU64(z[1], at(counters+64))
+}
+
+// nextCounters advances the counters of the lanes by a chunk.
+func nextCounters() {
+	VPBROADCASTD(step32, z[0])
+	for i := range 2 {
+		VPADDD(at(counters+64*i), z[0], z[1+i])
+		VMOVDQU64(z[1+i], at(counters+64*i))
+	}
+}
+
+// rounds32 does the rounds of 32 blocks. A vector has the same word of 16
+// blocks; word i is in registers i and 16+i, and no register is left: the
+// initial state is in memory. Sixteen blocks would leave half the capacity
+// of the processor idle, as each result takes two cycles.
+func rounds32(name string) {
+	for i := range 16 {
+		if i == 12 {
+			VMOVDQU32(at(counters), z[i])
+			VMOVDQU32(at(counters+64), z[16+i])
+			continue
+		}
+		VPBROADCASTD(at(words+4*i), z[i])
+		VMOVDQA64(z[i], z[16+i])
+	}
+	label := name + "Round"
+	MOVL(U32(10), reg.ECX)
+	alignLoop()
+	Label(label)
+	for diagonal := range 2 {
+		var q [][4]reg.VecPhysical
+		for half := range 2 {
+			for i := range 4 {
+				var v [4]reg.VecPhysical
+				for j := range 4 {
+					v[j] = z[16*half+4*j+(i+j*diagonal)%4]
+				}
+				q = append(q, v)
+			}
+		}
+		quarterRounds(q)
+	}
+	SUBL(U8(1), reg.ECX)
+	JNZ(LabelRef(label))
+}
+
+// output32 ends what rounds32 began: it adds the initial state, and has f emit
+// code for each block, which is then in order in one register.
+func output32(f func(block int, x reg.VecPhysical)) {
+	free := z[31]
+	VMOVDQU64(free, at(spill))
+	for half := range 2 {
+		v := z[16*half:][:16]
+		if half == 1 {
+			VMOVDQU64(at(spill), z[31])
+			free = z[0]
+		}
+		for i := range v {
+			if i == 12 {
+				VPADDD(at(counters+64*half), v[i], v[i])
+			} else {
+				VPADDD_BCST(at(words+4*i), v[i], v[i])
+			}
+		}
+		var m [4][4]reg.VecPhysical // by words, then by blocks
+		for i := range m {
+			w := v[4*i:][:4]
+			a, b, c, d := w[0], w[1], w[2], w[3]
+			VPUNPCKLDQ(b, a, free) // a0 b0 a1 b1
+			VPUNPCKHDQ(b, a, b)    // a2 b2 a3 b3
+			VPUNPCKLDQ(d, c, a)
+			VPUNPCKHDQ(d, c, d)
+			VPUNPCKLQDQ(a, free, c) // a0 b0 c0 d0
+			VPUNPCKHQDQ(a, free, a)
+			VPUNPCKLQDQ(d, b, free)
+			VPUNPCKHQDQ(d, b, d)
+			m[i] = [4]reg.VecPhysical{c, a, free, d}
+			free = b
+		}
+		for j := range 4 {
+			out := transposeQuarters([4]reg.VecPhysical{m[0][j], m[1][j], m[2][j], m[3][j]}, free)
+			for i, x := range out {
+				f(16*half+4*i+j, x)
+			}
+			free = out[0]
+		}
+	}
+}
+
+// alignLoop has the loop that follows begin where a line of the cache does.
+func alignLoop() {
+	Instruction(&ir.Instruction{Opcode: "PCALIGN", Operands: []Op{Imm(64)}})
+}
