@@ -19,6 +19,7 @@ var (
 	polyMask44 Mem
 	polyMask42 Mem
 	polyPad    Mem
+	polyOne    Mem
 )
 
 func constants() {
@@ -38,6 +39,7 @@ func constants() {
 	polyMask44 = data64("mask44", mask44)
 	polyMask42 = data64("mask42", mask44>>2)
 	polyPad = data64("pad", 1<<40)
+	polyOne = data64("one", 1, 0, 0, 0, 0)
 }
 
 // Rows of the initial state, each in all four quarters of a vector, from
@@ -66,31 +68,30 @@ func initialState(counter, t0, t1 reg.GPPhysical) {
 	KMOVW(t0.As32(), reg.K1)
 }
 
-// A quarter round (RFC 8439 section 2.1) is done by steps, so that independent
-// ones alternate.
-func quarterRounds(q [][4]reg.VecPhysical) {
-	add := func(x, y int) {
-		for _, v := range q {
-			VPADDD(v[y], v[x], v[x])
-		}
-	}
-	xorRotate := func(x, y int, bits uint) {
-		for _, v := range q {
-			VPXORD(v[y], v[x], v[x])
-		}
-		for _, v := range q {
-			VPROLD(U8(bits), v[x], v[x])
-		}
-	}
+// quarterSteps are the twelve steps of independent quarter rounds (RFC 8439
+// section 2.1), with the instructions of one step for all of them next to each
+// other: each takes two cycles, and four can begin in a cycle.
+func quarterSteps(q [][4]reg.VecPhysical) (steps [12]code) {
 	const a, b, c, d = 0, 1, 2, 3
-	add(a, b)
-	xorRotate(d, a, 16)
-	add(c, d)
-	xorRotate(b, c, 12)
-	add(a, b)
-	xorRotate(d, a, 8)
-	add(c, d)
-	xorRotate(b, c, 7)
+	i := 0
+	for _, op := range []struct {
+		x, y, z int
+		bits    uint
+	}{{a, b, d, 16}, {c, d, b, 12}, {a, b, d, 8}, {c, d, b, 7}} {
+		for _, v := range q {
+			steps[i].add(func() { VPADDD(v[op.y], v[op.x], v[op.x]) })
+			steps[i+1].add(func() { VPXORD(v[op.x], v[op.z], v[op.z]) })
+			steps[i+2].add(func() { VPROLD(U8(op.bits), v[op.z], v[op.z]) })
+		}
+		i += 3
+	}
+	return steps
+}
+
+func quarterRounds(q [][4]reg.VecPhysical) {
+	for _, step := range quarterSteps(q) {
+		step.emit()
+	}
 }
 
 // rows writes blocks of the key stream of block 0 and the tail to the frame. A
@@ -187,6 +188,11 @@ func nextCounters() {
 // initial state is in memory. Sixteen blocks would leave half the capacity
 // of the processor idle, as each result takes two cycles.
 func rounds32(name string) {
+	start32()
+	rounds(name, 10)
+}
+
+func start32() {
 	for i := range 16 {
 		if i == 12 {
 			VMOVDQU32(at(counters), z[i])
@@ -196,25 +202,89 @@ func rounds32(name string) {
 		VPBROADCASTD(at(words+4*i), z[i])
 		VMOVDQA64(z[i], z[16+i])
 	}
+}
+
+// rounds does n double rounds.
+func rounds(name string, n int) {
 	label := name + "Round"
-	MOVL(U32(10), reg.ECX)
+	MOVL(U32(n), reg.ECX)
 	alignLoop()
 	Label(label)
 	for diagonal := range 2 {
-		var q [][4]reg.VecPhysical
-		for half := range 2 {
-			for i := range 4 {
-				var v [4]reg.VecPhysical
-				for j := range 4 {
-					v[j] = z[16*half+4*j+(i+j*diagonal)%4]
-				}
-				q = append(q, v)
-			}
-		}
-		quarterRounds(q)
+		quarterRounds(quarters32(diagonal))
 	}
 	SUBL(U8(1), reg.ECX)
 	JNZ(LabelRef(label))
+}
+
+// quarters32 are the registers of each quarter round of 32 blocks, by columns or
+// by diagonals.
+func quarters32(diagonal int) (q [][4]reg.VecPhysical) {
+	for half := range 2 {
+		for i := range 4 {
+			var v [4]reg.VecPhysical
+			for j := range 4 {
+				v[j] = z[16*half+4*j+(i+j*diagonal)%4]
+			}
+			q = append(q, v)
+		}
+	}
+	return q
+}
+
+// rounds32Hashing does what rounds32 does, and hashes the chunk at AX. The
+// rounds alone leave a quarter of the capacity idle: eight chains of
+// instructions are too few. Two thirds through each round the words of the
+// first row have done their part, and wait in memory for the next round; in the
+// meantime their eight registers are those of Poly1305, for eight blocks a
+// time. A double round has no use for more than two of those, so that eight
+// double rounds hash the chunk.
+func rounds32Hashing() {
+	factors := reg.R10
+	start32()
+	Comment("The first group of a message: accumulators times one")
+	LEAQ(at(step), factors)
+	LEAQ(polyOne, reg.RCX)
+	TESTL(reg.R11L, reg.R11L)
+	CMOVQNE(reg.RCX, factors)
+	XORL(reg.R11L, reg.R11L)
+	q := quarters32(0)
+	for i, v := range q {
+		VMOVDQU64(v[0], at(spill+64*i))
+	}
+	var free [8]reg.VecPhysical
+	for i, v := range q {
+		free[i] = v[0]
+	}
+	MOVL(U32(chunk/group), reg.ECX)
+	alignLoop()
+	Label("hashingRounds")
+	for i := range 4 {
+		q := quarters32(i % 2)
+		steps := quarterSteps(q)
+		var store code
+		for j, v := range q {
+			VPADDD(at(spill+64*j), v[1], v[0])
+			store.add(func() { VMOVDQU64(v[0], at(spill+64*j)) })
+		}
+		for _, s := range steps[1:8] {
+			s.emit()
+		}
+		store.emit()
+		var rest code
+		for _, s := range steps[8:] {
+			rest = append(rest, s...)
+		}
+		weave(rest, eightBlocks(free, reg.RAX, factors, i))
+	}
+	LEAQ(at(step), factors)
+	ADDQ(U32(group), reg.RAX)
+	SUBL(U8(1), reg.ECX)
+	JNZ(LabelRef("hashingRounds"))
+	for i, v := range q {
+		VMOVDQU64(at(spill+64*i), v[0])
+	}
+	rounds("last", 2)
 }
 
 // output32 ends what rounds32 began: it adds the initial state, and has f emit

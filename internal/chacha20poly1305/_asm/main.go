@@ -34,8 +34,8 @@ const (
 	lanes    = stream + 64 + chunk // 4 x 3 x 8 accumulators
 	step     = lanes + 4*3*64      // r^32 in limbs, and 20 times the upper two
 	powers   = step + 64           // r^32 .. r^1, then 32 zeros: one such row per limb
-	spill    = powers + 3*64*8     // one vector
-	frame    = spill + 64          // a multiple of 64
+	spill    = powers + 3*64*8     // eight vectors
+	frame    = spill + 8*64        // a multiple of 64
 	small    = stream + 5*4*64     // what a small message uses of it
 	mask44   = uint64(1)<<44 - 1   // limbs are 44, 44 and 42 bits
 )
@@ -172,9 +172,8 @@ func crypt() {
 	finish()
 }
 
-// chunks takes whole chunks. When sealing a chunk is encrypted, then hashed;
-// when opening it is hashed, then decrypted: the one loop is entered at
-// either place.
+// chunks takes whole chunks. The hash goes along with the rounds: when opening,
+// that of the same chunk; when sealing, that of the chunk before.
 func chunks() {
 	mode, count, first := reg.R12, reg.R13, reg.R11
 	Comment("Whole chunks: R13 counts, R12 is 0 sealing, 1 opening, 2 in the tail, R11 is 1 before the first group")
@@ -187,10 +186,16 @@ func chunks() {
 	Load(Param("dst"), dst)
 	Load(Param("src"), src)
 	TESTL(mode.As32(), mode.As32())
-	JNZ(LabelRef("hashSource"))
-
-	Label("encrypt")
+	JNZ(LabelRef("chunk"))
 	rounds32("chunk")
+	JMP(LabelRef("output"))
+
+	Label("chunk")
+	LEAQ(Mem{Base: dst, Disp: -chunk}, reg.RAX)
+	TESTL(mode.As32(), mode.As32())
+	CMOVQNE(src, reg.RAX)
+	rounds32Hashing()
+	Label("output")
 	output32(func(block int, x reg.VecPhysical) {
 		VPXORQ(Mem{Base: src, Disp: 64 * block}, x, x)
 		VMOVDQU64(x, Mem{Base: dst, Disp: 64 * block})
@@ -198,25 +203,40 @@ func chunks() {
 	nextCounters()
 	ADDQ(U32(chunk), src)
 	ADDQ(U32(chunk), dst)
+	SUBQ(U8(1), count)
+	JNZ(LabelRef("chunk"))
+
 	TESTL(mode.As32(), mode.As32())
-	JNZ(LabelRef("next"))
+	JNZ(LabelRef("tail"))
 	LEAQ(Mem{Base: dst, Disp: -chunk}, reg.RAX)
-	JMP(LabelRef("hashChunk"))
-	Label("hashSource")
-	MOVQ(src, reg.RAX)
-	Label("hashChunk")
 	MOVL(U32(chunk/group), reg.ECX)
 	Label("hash")
 	groups()
-	CMPL(mode.As32(), U8(1))
-	JE(LabelRef("encrypt"))
-	JA(LabelRef("tailGroupsDone"))
-	Label("next")
-	SUBQ(U8(1), count)
-	JZ(LabelRef("tail"))
-	TESTL(mode.As32(), mode.As32())
-	JZ(LabelRef("encrypt"))
-	JMP(LabelRef("hashSource"))
+	CMPL(mode.As32(), U8(2))
+	JE(LabelRef("tailGroupsDone"))
+}
+
+// code is instructions to be emitted.
+type code []func()
+
+func (c *code) add(f func()) { *c = append(*c, f) }
+
+func (c code) emit() {
+	for _, f := range c {
+		f()
+	}
+}
+
+// weave emits two independent pieces of code evenly mixed.
+func weave(a, b code) {
+	done := 0
+	for i, f := range b {
+		for ; done*len(b) < i*len(a); done++ {
+			a[done]()
+		}
+		f()
+	}
+	a[done:].emit()
 }
 
 // tail combines the tail with its key stream, and puts its ciphertext, with

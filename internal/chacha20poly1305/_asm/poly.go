@@ -366,6 +366,64 @@ func groups() {
 	}
 }
 
+// eightBlocks is what groups does for the eight blocks at p + 128*i, with few
+// registers: the rest is in memory.
+func eightBlocks(free [8]reg.VecPhysical, p, factors reg.GPPhysical, i int) (c code) {
+	sum := [6]reg.VecPhysical(free[:6])
+	x, t := free[6], free[7]
+	op := c.add
+	factor := func(i int) Mem { return Mem{Base: factors, Disp: 8 * i} }
+	for _, s := range sum {
+		op(func() { VPXORQ(s, s, s) })
+	}
+	for l, by := range [3][3]int{{0, 1, 2}, {4, 0, 1}, {3, 4, 0}} {
+		op(func() { VMOVDQU64(at(lanes+64*(3*i+l)), x) })
+		for j, f := range by {
+			op(func() { VPMADD52LUQ_BCST(factor(f), x, sum[2*j]) })
+			op(func() { VPMADD52HUQ_BCST(factor(f), x, sum[2*j+1]) })
+		}
+	}
+	l0, h0, l1, h1, l2, h2 := sum[0], sum[1], sum[2], sum[3], sum[4], sum[5]
+	op(func() { VPSLLQ(U8(10), h2, t) })
+	op(func() { VPSLLQ(U8(12), h2, x) })
+	op(func() { VPSLLQ(U8(8), h0, h0) })
+	op(func() { VPSLLQ(U8(8), h1, h1) })
+	op(func() { VPADDQ(t, l0, l0) })
+	op(func() { VPADDQ(h0, l1, l1) })
+	op(func() { VPADDQ(h1, l2, l2) })
+	op(func() { VPADDQ(x, l0, l0) })
+
+	op(func() { VPSRLQ(U8(42), l2, h2) })
+	op(func() { VPSRLQ(U8(44), l1, h1) })
+	op(func() { VPSRLQ(U8(44), l0, h0) })
+	op(func() { VPANDQ_BCST(polyMask42, l2, l2) })
+	op(func() { VPANDQ_BCST(polyMask44, l0, l0) })
+	op(func() { VPANDQ_BCST(polyMask44, l1, l1) })
+	op(func() { VPSLLQ(U8(2), h2, x) })
+	op(func() { VPADDQ(h1, l2, l2) })
+	op(func() { VPADDQ(h0, l1, l1) })
+	op(func() { VPADDQ(h2, l0, l0) })
+	op(func() { VPADDQ(x, l0, l0) })
+
+	m := Mem{Base: p, Disp: 128 * i}
+	op(func() { VMOVDQU64(m, t) })
+	op(func() { VPUNPCKLQDQ(m.Offset(64), t, h0) })
+	op(func() { VPUNPCKHQDQ(m.Offset(64), t, h1) })
+	op(func() { VPSRLQ(U8(44), h0, t) })
+	op(func() { VPSLLQ(U8(20), h1, h2) })
+	op(func() { VPANDQ_BCST(polyMask44, h0, h0) })
+	op(func() { VPSRLQ(U8(24), h1, h1) })
+	op(func() { VPTERNLOGQ_BCST(U8(0xa8), polyMask44, t, h2) }) // (h2 | t) & mask
+	op(func() { VPORQ_BCST(polyPad, h1, h1) })
+	op(func() { VPADDQ(h0, l0, l0) })
+	op(func() { VPADDQ(h2, l1, l1) })
+	op(func() { VPADDQ(h1, l2, l2) })
+	for j, l := range []reg.VecPhysical{l0, l1, l2} {
+		op(func() { VMOVDQU64(l, at(lanes+64*(3*i+j))) })
+	}
+	return c
+}
+
 // loadPowers has factor from a place in the table of powers.
 func loadPowers(m Mem) {
 	for i := range 3 {
