@@ -7,8 +7,8 @@ import (
 )
 
 // smallSize is the size of the buffer that a stream starts with: enough for an
-// object of 4 KiB less the overhead, or to see that there is more.
-const smallSize = 4 << 10
+// object of 4 KiB, or to see that there is more.
+const smallSize = 4<<10 + Overhead
 
 // The pools hold pointers to arrays, which go in and out without an allocation.
 var (

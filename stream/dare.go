@@ -1,12 +1,13 @@
 package stream
 
 import (
-	"crypto/cipher"
 	"crypto/fips140"
 	"crypto/rand"
 	"encoding/binary"
 	"fmt"
 	"io"
+
+	"github.com/objseal/objseal/internal/aead"
 )
 
 // This file is the engine: headers, nonces, order, and the only calls that seal
@@ -31,7 +32,7 @@ func (h header) final() bool   { return h.version() == version20 && h[4]&finalFl
 
 // associated returns what the AEAD authenticates beside the payload. The other
 // bytes of a header are authenticated as its nonce.
-func (h header) associated() []byte { return h[:4] }
+func (h header) associated() *[4]byte { return (*[4]byte)(h) }
 
 // streamNonce returns the random bytes that all packages of a stream carry: the
 // nonce field without the final flag.
@@ -50,13 +51,15 @@ func (h header) packageNonce(dst *[nonceSize]byte, n uint32) {
 }
 
 // randomNonce draws the nonce of a new stream. Tests with known answers replace it.
-var randomNonce = func(b []byte) { rand.Read(b) }
+var randomNonce = func() (n [nonceSize]byte) {
+	rand.Read(n[:])
+	return n
+}
 
 // A sealer makes the packages of one stream, in order.
 type sealer struct {
-	aead   *aead
+	key    hidden[aead.Key]
 	header [HeaderSize]byte // of a package that is not final; the length is set for each
-	nonce  [nonceSize]byte  // of the package at hand; here because it would escape from a stack
 	next   uint64           // number of the next package
 	offset int64            // where it begins in the ciphertext
 }
@@ -73,16 +76,19 @@ func newSealer(key []byte, opts *Options) (sealer, error) {
 		return sealer{}, fmt.Errorf("%w: encryption needs an AEAD that takes a nonce from its caller", ErrFIPS)
 	}
 	c := o.Cipher.resolve()
-	a, err := newAEAD(c, key)
+	k, err := expand(c.id(), key)
 	if err != nil {
 		return sealer{}, fmt.Errorf("%w: %v", err, c)
 	}
-	s := sealer{aead: a, next: uint64(o.Sequence)}
+	s := sealer{key: k, next: uint64(o.Sequence)}
 	s.header[0], s.header[1] = version20, c.id()
-	randomNonce(s.header[4:])
+	*(*[nonceSize]byte)(s.header[4:]) = randomNonce()
 	s.header[4] &^= finalFlag
 	return s, nil
 }
+
+// end drops the key, for copies too.
+func (s *sealer) end() { drop(&s.key) }
 
 // seal writes the next package to the front of dst and returns it. The payload
 // has 1 to PayloadSize bytes, exactly PayloadSize unless final; it is
@@ -98,8 +104,9 @@ func (s *sealer) seal(dst, payload []byte, final bool) ([]byte, error) {
 	if final {
 		h[4] |= finalFlag
 	}
-	h.packageNonce(&s.nonce, uint32(s.next))
-	s.aead.Seal(pkg[HeaderSize:HeaderSize], s.nonce[:], payload, h.associated())
+	var nonce [nonceSize]byte
+	h.packageNonce(&nonce, uint32(s.next))
+	s.key.get().SealPackage(pkg[HeaderSize:], payload, &nonce, h.associated())
 	s.next++
 	s.offset += int64(len(pkg))
 	return pkg, nil
@@ -117,10 +124,9 @@ type opener struct {
 	cipher      byte
 	streamNonce [nonceSize]byte
 
-	nonce  [nonceSize]byte // of the package at hand
-	next   uint64          // number of the next package
-	offset int64           // where it begins in the ciphertext
-	ended  bool            // the final package was opened
+	next   uint64 // number of the next package
+	offset int64  // where it begins in the ciphertext
+	ended  bool   // the final package was opened
 
 	// Where the size of the stream is known: the number behind the last package
 	// of the input (0: not known), and whether that package must be the final
@@ -210,17 +216,17 @@ func (o *opener) check(in header) error {
 func (o *opener) open(dst, pkg []byte) error {
 	h := header(pkg)
 	dst = dst[:h.payload()]
-	a, err := o.suite.aead(h.cipher())
+	k, err := o.suite.aead(h.cipher())
 	if err != nil {
 		return o.fail(err, "%v", cipherOf(h.cipher()))
 	}
+	var nonce [nonceSize]byte
 	if h.version() == version10 {
-		h.packageNonce10(&o.nonce)
+		h.packageNonce10(&nonce)
 	} else {
-		h.packageNonce(&o.nonce, uint32(o.next))
+		h.packageNonce(&nonce, uint32(o.next))
 	}
-	if _, err := a.Open(dst[:0:len(dst)], o.nonce[:], pkg[HeaderSize:], h.associated()); err != nil {
-		clear(dst)
+	if !k.OpenPackage(dst, pkg[HeaderSize:], &nonce, h.associated()) {
 		return o.fail(ErrTampered, "authentication failed")
 	}
 	if err := o.advance(h, len(pkg)); err != nil {
@@ -284,15 +290,4 @@ func (o *opener) at(number uint64, offset int64) {
 
 func (o *opener) fail(kind error, format string, args ...any) error {
 	return &Error{int64(o.next), o.offset, kind, fmt.Sprintf(format, args...)}
-}
-
-// nonceFirst is AES-256-GCM for opening in FIPS 140-only mode, where Go takes no
-// nonce from a caller except in front of a ciphertext.
-type nonceFirst struct{ cipher.AEAD }
-
-func (g nonceFirst) Open(dst, nonce, ciphertext, associated []byte) ([]byte, error) {
-	b := largeBuffers.Get().(*[PackageSize]byte)
-	defer largeBuffers.Put(b)
-	in := append(append(b[:0], nonce...), ciphertext...)
-	return g.AEAD.Open(dst, nil, in, associated)
 }

@@ -3,7 +3,7 @@ package stream
 // FixNonce makes every stream begun until restore is called use this nonce.
 func FixNonce(nonce [nonceSize]byte) (restore func()) {
 	old := randomNonce
-	randomNonce = func(b []byte) { copy(b, nonce[:]) }
+	randomNonce = func() [nonceSize]byte { return nonce }
 	return func() { randomNonce = old }
 }
 
@@ -41,10 +41,10 @@ func TakePooled(n int) [][]byte {
 func (r *DecryptReader) HoldsKey() bool { return r.in.holdsKey() }
 func (w *DecryptWriter) HoldsKey() bool { return w.in.holdsKey() }
 
+func (r *EncryptReader) HoldsKey() bool { return !r.sealer.key.isNone() }
+func (w *EncryptWriter) HoldsKey() bool { return !w.sealer.key.isNone() }
+
 func (in *intake) holdsKey() bool {
-	var sum byte
-	for _, b := range in.opener.suite.key.Bytes() {
-		sum |= b
-	}
-	return sum != 0 || in.opener.suite.aeads != [2]*aead{}
+	s := &in.opener.suite
+	return !s.key.isNone() || !s.expanded[0].isNone() || !s.expanded[1].isNone()
 }

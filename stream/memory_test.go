@@ -71,8 +71,8 @@ func TestBuffersHeld(t *testing.T) {
 			t.Errorf("%s: %d bytes held, want %d", what, got, want)
 		}
 	}
-	const small, large = 4 << 10, stream.PackageSize
-	for _, tt := range []struct{ size, want int }{{1, small}, {1000, small}, {4064, small}, {4065, large}, {10000, large}, {65537, large}} {
+	const small, large = 4<<10 + stream.Overhead, stream.PackageSize
+	for _, tt := range []struct{ size, want int }{{1, small}, {1000, small}, {4096, small}, {4097, large}, {10000, large}, {65537, large}} {
 		plain := plaintext(tt.size)
 		sealed := seal(t, plain, nil)
 		p := make([]byte, 100)
@@ -186,6 +186,16 @@ func TestEncryptReaderClearsBuffer(t *testing.T) {
 // Readers and writers forget their key at the end, and at a failure.
 func TestKeysAreWiped(t *testing.T) {
 	sealed := seal(t, plaintext(70000), nil)
+	er := must(stream.NewEncryptReader(testKey, bytes.NewReader(sealed), nil))
+	ew := must(stream.NewEncryptWriter(testKey, io.Discard, nil))
+	if !er.HoldsKey() || !ew.HoldsKey() {
+		t.Error("a new EncryptReader or EncryptWriter has no key")
+	}
+	must(io.ReadAll(er))
+	ew.Close()
+	if er.HoldsKey() || ew.HoldsKey() {
+		t.Error("EncryptReader or EncryptWriter keeps its key")
+	}
 	for _, in := range [][]byte{sealed, sealed[:65568], sealed[:1000], append(bytes.Clone(sealed), 0)} {
 		r := must(stream.NewDecryptReader(testKey, bytes.NewReader(in), nil))
 		if !r.HoldsKey() {

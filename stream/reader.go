@@ -136,7 +136,8 @@ func (r *EncryptReader) sealFront(b []byte, n int) []byte {
 
 // end drops the key.
 func (r *EncryptReader) end() {
-	r.sealer, r.ahead = sealer{}, 0
+	r.sealer.end()
+	r.ahead = 0
 }
 
 // fillPayload reads plaintext from src to the payload of a package in b, where n

@@ -1,14 +1,11 @@
 package stream
 
 import (
-	"crypto/aes"
-	"crypto/cipher"
 	"crypto/fips140"
 	"fmt"
 
+	"github.com/objseal/objseal/internal/aead"
 	"github.com/objseal/objseal/internal/cpu"
-	"github.com/objseal/objseal/internal/secret"
-	"golang.org/x/crypto/chacha20poly1305"
 )
 
 // Cipher names the AEAD of a stream.
@@ -28,10 +25,8 @@ func (c Cipher) String() string {
 	switch c {
 	case CipherAuto:
 		return "auto"
-	case AES256GCM:
-		return "AES-256-GCM"
-	case ChaCha20Poly1305:
-		return "ChaCha20-Poly1305"
+	case AES256GCM, ChaCha20Poly1305:
+		return aead.Cipher(c.id()).String()
 	}
 	return fmt.Sprintf("Cipher(%d)", uint8(c))
 }
@@ -47,65 +42,75 @@ func (c Cipher) resolve() Cipher {
 	return ChaCha20Poly1305
 }
 
-// id returns the cipher's byte in a package header (DARE section 1).
+// id returns the cipher's byte in a package header (DARE section 1), which is
+// also its number in package aead.
 func (c Cipher) id() byte { return byte(c - AES256GCM) }
 
 func cipherOf(id byte) Cipher { return AES256GCM + Cipher(id) }
 
-// An aead is used by its address only: package fmt follows one pointer for some
-// verbs, and behind that of a cipher.AEAD is the key.
-type aead struct{ cipher.AEAD }
+var (
+	keys         pool[[KeySize]byte]
+	expandedKeys pool[aead.Key]
+)
 
-// newAEAD returns the AEAD of c. In FIPS 140-3 mode there is AES-256-GCM from
-// crypto/cipher and nothing else, as in crypto/tls.
-func newAEAD(c Cipher, key []byte) (*aead, error) {
-	if c == ChaCha20Poly1305 {
-		if fips140.Enabled() {
-			return nil, ErrFIPS
-		}
-		a, err := chacha20poly1305.New(key)
-		return &aead{a}, err
+// expand returns key made ready for a cipher, with the fastest kernel there is. In
+// FIPS 140-3 mode there is AES-256-GCM from crypto/cipher and nothing else, as in
+// crypto/tls. A key has 32 bytes.
+func expand(id byte, key []byte) (hidden[aead.Key], error) {
+	c := aead.Cipher(id)
+	if c == aead.ChaCha20Poly1305 && fips140.Enabled() {
+		return hidden[aead.Key]{}, ErrFIPS
 	}
-	block, err := aes.NewCipher(key)
-	if err != nil {
-		return nil, err
-	}
-	if fips140.Enforced() {
-		a, err := cipher.NewGCMWithRandomNonce(block)
-		return &aead{nonceFirst{a}}, err
-	}
-	a, err := cipher.NewGCM(block)
-	return &aead{a}, err
+	k := expandedKeys.take()
+	k.get().Init(c, c.Best(), (*[KeySize]byte)(key))
+	return k, nil
 }
 
-// suite makes the AEADs of a key when they are asked for: which one a stream
-// needs is known when its first package is there. Copies share the key.
+// drop wipes an expanded key. What is dropped must not be used again, not by a copy
+// either.
+func drop(k *hidden[aead.Key]) {
+	if !k.isNone() {
+		k.get().Wipe()
+		expandedKeys.give(*k)
+		*k = hidden[aead.Key]{}
+	}
+}
+
+// suite expands a key when it is asked for: which cipher a stream has is known
+// when its first package is there. Copies share the key.
 type suite struct {
-	key   secret.Key
-	aeads [2]*aead // by id
+	key      hidden[[KeySize]byte]
+	expanded [2]hidden[aead.Key] // by id
 }
 
 func newSuite(key []byte) (suite, error) {
-	k, err := secret.New(key)
-	if err != nil {
+	if len(key) != KeySize {
 		return suite{}, ErrInvalidKey
 	}
-	return suite{key: k}, nil
+	s := suite{key: keys.take()}
+	copy(s.key.get()[:], key)
+	return s, nil
 }
 
-func (s *suite) aead(id byte) (*aead, error) {
-	if s.aeads[id] == nil {
-		a, err := newAEAD(cipherOf(id), s.key.Bytes())
+func (s *suite) aead(id byte) (*aead.Key, error) {
+	if s.expanded[id].isNone() {
+		k, err := expand(id, s.key.get()[:])
 		if err != nil {
 			return nil, err
 		}
-		s.aeads[id] = a
+		s.expanded[id] = k
 	}
-	return s.aeads[id], nil
+	return s.expanded[id].get(), nil
 }
 
-// wipe ends the use of the key.
+// wipe ends the use of the key, by copies too.
 func (s *suite) wipe() {
-	s.key.Wipe()
-	s.aeads = [2]*aead{}
+	if !s.key.isNone() {
+		clear(s.key.get()[:])
+		keys.give(s.key)
+		s.key = hidden[[KeySize]byte]{}
+	}
+	for id := range s.expanded {
+		drop(&s.expanded[id])
+	}
 }

@@ -16,6 +16,7 @@ func Seal(dst, key, plaintext []byte, o *Options) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer s.end()
 	size, err := EncryptedSize(int64(len(plaintext)))
 	if err != nil {
 		return nil, err

@@ -117,7 +117,7 @@ func (w *EncryptWriter) flush(payload []byte, final bool) {
 func (w *EncryptWriter) stop(err error) {
 	w.err = err
 	w.n = 0
-	w.sealer = sealer{}
+	w.sealer.end()
 	w.buf.release()
 }
 

@@ -59,7 +59,10 @@ func genericOpenPackage(a cipher.AEAD, dst, src []byte, nonce *[NonceSize]byte, 
 type nonceFirst struct{ cipher.AEAD }
 
 func (g nonceFirst) Open(dst, nonce, ciphertext, associated []byte) ([]byte, error) {
-	in := make([]byte, 0, len(nonce)+len(ciphertext))
-	in = append(append(in, nonce...), ciphertext...)
+	b := packagePool.Get().(*[NonceSize + maxPackage + TagSize]byte)
+	defer packagePool.Put(b)
+	in := append(append(b[:0], nonce...), ciphertext...)
 	return g.AEAD.Open(dst, nil, in, associated)
 }
+
+var packagePool = sync.Pool{New: func() any { return new([NonceSize + maxPackage + TagSize]byte) }}
