@@ -57,6 +57,9 @@ const (
 func expand(k *expanded, key *[KeySize]byte)
 
 //go:noescape
+func wipe(k *expanded)
+
+//go:noescape
 func hashBlocks(k *expanded, hash *[2]uint64, data *byte, blocks int)
 
 //go:noescape
@@ -80,7 +83,7 @@ func (k *Key) Init(key *[KeySize]byte, wide bool) {
 }
 
 // Wipe clears the key.
-func (k *Key) Wipe() { *k = Key{} }
+func (k *Key) Wipe() { wipe(k.expanded()) }
 
 // SealPackage is Seal for the associated data of a package. It is one call of the
 // kernel.

@@ -50,9 +50,9 @@ func keySchedule(p *program) {
 			}
 			c.op("VPXOR %s, %s, %s", t, k, k)
 		}
-		for lane := range 4 {
-			c.op("VMOVDQU %s, %d(R8)", k, keyRounds+64*i+16*lane)
-		}
+		c.op("VINSERTI128 $1, %s, Y%d, Y6", k, i%2)
+		c.op("VMOVDQU Y6, %d(R8)", keyRounds+64*i)
+		c.op("VMOVDQU Y6, %d(R8)", keyRounds+64*i+32)
 		switch i {
 		case 0:
 			c.op("VMOVDQA %s, %s", k, h)
@@ -133,6 +133,18 @@ func keySchedule(p *program) {
 	c.op("VZEROUPPER")
 	c.op("RET")
 	p.function("expand", "(k *expanded, key *[KeySize]byte)", 0, 16, c)
+
+	// Wiping is a part of sealing a small object: a store after the other is faster
+	// than a call of the runtime's, which is made for any size.
+	c = nil
+	c.op("MOVQ k+0(FP), R8")
+	c.op("VPXOR X0, X0, X0")
+	for at := 0; at < keyEnd; at += 32 {
+		c.op("VMOVDQU Y0, %d(R8)", at)
+	}
+	c.op("VZEROUPPER")
+	c.op("RET")
+	p.function("wipe", "(k *expanded)", 0, 8, c)
 
 	// GHASH of whole blocks, one after the other: for associated data longer than
 	// a block, which no package has.

@@ -88,6 +88,7 @@ const (
 	keyPowers    = 0    // H^36 … H^1, each 16 bytes
 	keyKaratsuba = 576  // for each of them the sum of its halves, twice
 	keyRounds    = 1152 // 15 round keys, each four times
+	keyEnd       = keyRounds + 64*(rounds+1)
 
 	stateCounter  = 0  // nonce and block counter
 	stateHash     = 16 // GHASH so far, its bytes reversed
