@@ -32,7 +32,7 @@ const cacheLine = 64
 type expanded struct {
 	powers    [36][16]byte // H^36 … H
 	karatsuba [36][16]byte // for each of them the sum of its halves, twice
-	rounds    [15][64]byte // round keys, each four times
+	rounds    [15][64]byte // round keys, each as many times as a vector has blocks
 }
 
 // expanded stays correct if k was moved, only not so fast.
@@ -54,7 +54,10 @@ const (
 )
 
 //go:noescape
-func expand(k *expanded, key *[KeySize]byte)
+func expandAVX512(k *expanded, key *[KeySize]byte)
+
+//go:noescape
+func expandAVX2(k *expanded, key *[KeySize]byte)
 
 //go:noescape
 func wipe(k *expanded)
@@ -79,7 +82,11 @@ func openAVX2(k *expanded, s *state, dst, src *byte, n, mode int)
 func (k *Key) Init(key *[KeySize]byte, wide bool) {
 	k.wide = wide
 	k.shift = uint8(-uintptr(unsafe.Pointer(&k.memory)) % cacheLine)
-	expand(k.expanded(), key)
+	if wide {
+		expandAVX512(k.expanded(), key)
+	} else {
+		expandAVX2(k.expanded(), key)
+	}
 }
 
 // Wipe clears the key.

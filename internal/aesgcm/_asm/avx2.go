@@ -97,9 +97,7 @@ func (k narrow) body() (c code) {
 	c.add(k.tail())
 
 	c.op("done:")
-	for i := range 16 {
-		c.op("VPXOR X%d, X%d, X%d", i, i, i)
-	}
+	c.add(clearRegisters(16))
 	c.op("VMOVDQU Y0, slot-32(SP)")
 	c.op("VMOVDQU Y0, hash-64(SP)")
 	c.op("XORL R12, R12")

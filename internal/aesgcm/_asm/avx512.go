@@ -143,9 +143,9 @@ func (k wide) body() (c code) {
 	c.add(k.tail())
 
 	c.op("done:")
-	for i := range 16 {
-		c.op("VPXOR X%d, X%d, X%d", i, i, i)
-		c.op("VPXORD X%d, X%d, X%d", 16+i, 16+i, 16+i)
+	c.add(clearRegisters(16))
+	for i := 16; i < 32; i++ {
+		c.op("VPXORD X%d, X%d, X%d", i, i, i)
 	}
 	c.op("VMOVDQU64 Z0, slot-64(SP)")
 	c.op("XORL R12, R12")

@@ -23,120 +23,12 @@ func keySchedule(p *program) {
 	}
 	p.constant("rcon", rcon...)
 
-	var c code
-	c.op("MOVQ k+0(FP), R8")
-	c.op("MOVQ key+8(FP), SI")
-
-	// Round keys. Key i is made of key i-2, whose words are summed up from the
-	// left, and of the last word of key i-1 behind the S-box: AESENCLAST of four
-	// equal columns is the S-box alone. H is encrypted on the way.
-	const h, t, sum, zero = "X2", "X3", "X4", "X5"
-	c.op("VPXOR %s, %s, %s", zero, zero, zero)
-	for i := range rounds + 1 {
-		k, last := fmt.Sprintf("X%d", i%2), fmt.Sprintf("X%d", (i+1)%2)
-		if i < 2 {
-			c.op("VMOVDQU %d(SI), %s", 16*i, k)
-		} else {
-			c.op("VPSLLDQ $4, %s, %s", k, sum)
-			c.op("VPXOR %s, %s, %s", sum, k, k)
-			c.op("VPSLLDQ $8, %s, %s", k, sum)
-			c.op("VPXOR %s, %s, %s", sum, k, k)
-			if i%2 == 0 {
-				c.op("VPSHUFB rotateLast<>(SB), %s, %s", last, t)
-				c.op("VAESENCLAST rcon<>+%d(SB), %s, %s", 16*(i/2-1), t, t)
-			} else {
-				c.op("VPSHUFD $0xff, %s, %s", last, t)
-				c.op("VAESENCLAST %s, %s, %s", zero, t, t)
-			}
-			c.op("VPXOR %s, %s, %s", t, k, k)
-		}
-		c.op("VINSERTI128 $1, %s, Y%d, Y6", k, i%2)
-		c.op("VMOVDQU Y6, %d(R8)", keyRounds+64*i)
-		c.op("VMOVDQU Y6, %d(R8)", keyRounds+64*i+32)
-		switch i {
-		case 0:
-			c.op("VMOVDQA %s, %s", k, h)
-		case rounds:
-			c.op("VAESENCLAST %s, %s, %s", k, h, h)
-		default:
-			c.op("VAESENC %s, %s, %s", k, h, h)
-		}
-	}
-
-	// H·x: one bit to the left, and what falls out comes back as the polynomial.
-	c.op("VPSHUFB reverse<>(SB), X2, X2")
-	c.op("VPSRAD $31, X2, X3")
-	c.op("VPSHUFD $0xff, X3, X3")
-	c.op("VPAND carry<>(SB), X3, X3")
-	c.op("VPSRLQ $63, X2, X4")
-	c.op("VPSLLDQ $8, X4, X4")
-	c.op("VPADDQ X2, X2, X2")
-	c.op("VPXOR X4, X2, X2")
-	c.op("VPXOR X3, X2, X2")
-
-	// Powers, two to a register: the higher one in the lower lane.
-	c.op("VMOVDQU poly<>(SB), Y14")
-	product := func(a, b, dst int) {
-		c.op("VPCLMULQDQ $0x00, Y%d, Y%d, Y9", b, a)
-		c.op("VPCLMULQDQ $0x01, Y%d, Y%d, Y10", b, a)
-		c.op("VPCLMULQDQ $0x10, Y%d, Y%d, Y11", b, a)
-		c.op("VPCLMULQDQ $0x11, Y%d, Y%d, Y12", b, a)
-		c.op("VPXOR Y11, Y10, Y10")
-		c.op("VPCLMULQDQ $0x00, Y14, Y9, Y11")
-		c.op("VPSHUFD $0x4e, Y9, Y9")
-		c.op("VPXOR Y11, Y10, Y10")
-		c.op("VPXOR Y9, Y10, Y10")
-		c.op("VPCLMULQDQ $0x00, Y14, Y10, Y11")
-		c.op("VPSHUFD $0x4e, Y10, Y10")
-		c.op("VPXOR Y11, Y12, Y12")
-		c.op("VPXOR Y10, Y12, Y%d", dst)
-	}
-	store := func(pair, reg int) { // the pair H^2n, H^(2n-1)
-		at := 16 * (powerCount - 2*pair)
-		c.op("VMOVDQU Y%d, %d(R8)", reg, keyPowers+at)
-		c.op("VPSHUFD $0x4e, Y%d, Y9", reg)
-		c.op("VPXOR Y%d, Y9, Y9", reg)
-		c.op("VMOVDQU Y9, %d(R8)", keyKaratsuba+at)
-	}
-	c.op("VMOVDQA X2, X8")
-	product(8, 8, 0)                    // H^2
-	c.op("VINSERTI128 $1, X0, Y0, Y13") // H^2, H^2
-	c.op("VINSERTI128 $1, X8, Y0, Y0")  // H^2, H
-	store(1, 0)
-	product(0, 13, 1) // H^4, H^3
-	store(2, 1)
-	c.op("VPERM2I128 $0x00, Y1, Y1, Y13")
-	product(0, 13, 2) // H^6, H^5
-	product(1, 13, 3) // H^8, H^7
-	store(3, 2)
-	store(4, 3)
-	c.op("VPERM2I128 $0x00, Y3, Y3, Y13")
-	for i := range 4 {
-		product(i, 13, 4+i)
-		store(5+i, 4+i)
-	}
-	c.op("VPERM2I128 $0x00, Y7, Y7, Y13")
-	product(7, 13, 8) // first, as the very last ones wait for it
-	store(16, 8)
-	c.op("VPERM2I128 $0x00, Y8, Y8, Y15")
-	for i := range 2 {
-		product(i, 15, 8)
-		store(17+i, 8)
-	}
-	for i := range 7 {
-		product(i, 13, 8)
-		store(9+i, 8)
-	}
-	for i := range 16 {
-		c.op("VPXOR Y%d, Y%d, Y%d", i, i, i)
-	}
-	c.op("VZEROUPPER")
-	c.op("RET")
-	p.function("expand", "(k *expanded, key *[KeySize]byte)", 0, 16, c)
+	p.function("expandAVX512", "(k *expanded, key *[KeySize]byte)", 0, 16, expand(true))
+	p.function("expandAVX2", "(k *expanded, key *[KeySize]byte)", 0, 16, expand(false))
 
 	// Wiping is a part of sealing a small object: a store after the other is faster
 	// than a call of the runtime's, which is made for any size.
-	c = nil
+	var c code
 	c.op("MOVQ k+0(FP), R8")
 	c.op("VPXOR X0, X0, X0")
 	for at := 0; at < keyEnd; at += 32 {
@@ -164,17 +56,176 @@ func keySchedule(p *program) {
 	c.op("VMOVDQU (SI), X1")
 	c.op("VPSHUFB X13, X1, X1")
 	c.op("VPXOR X1, X0, X0")
-	product(0, 8, 0)
+	c.add(product('X', 0, 8, 0))
 	c.op("ADDQ $16, SI")
 	c.op("DECQ CX")
 	c.op("JNZ block")
 	c.op("done:")
 	c.op("VPSHUFB X13, X0, X0")
 	c.op("VMOVDQU X0, (DI)")
-	for i := range 16 {
-		c.op("VPXOR Y%d, Y%d, Y%d", i, i, i)
-	}
+	c.add(clearRegisters(16))
 	c.op("VZEROUPPER")
 	c.op("RET")
 	p.function("hashBlocks", "(k *expanded, hash *[2]uint64, data *byte, blocks int)", 0, 32, c)
+}
+
+// expand expands a key. The kernel on 512-bit vectors begins with what has just been
+// stored, and a load that spans two stores has to wait for both: so it gets all
+// that it loads at once stored at once.
+func expand(wide bool) (c code) {
+	c.op("MOVQ k+0(FP), R8")
+	c.op("MOVQ key+8(FP), SI")
+
+	// Round keys. Key i is made of key i-2, whose words are summed up from the
+	// left, and of the last word of key i-1 behind the S-box: AESENCLAST of four
+	// equal columns is the S-box alone. H is encrypted on the way.
+	const h, t, sum, zero = "X2", "X3", "X4", "X5"
+	c.op("VPXOR %s, %s, %s", zero, zero, zero)
+	for i := range rounds + 1 {
+		k, last := fmt.Sprintf("X%d", i%2), fmt.Sprintf("X%d", (i+1)%2)
+		if i < 2 {
+			c.op("VMOVDQU %d(SI), %s", 16*i, k)
+		} else {
+			c.op("VPSLLDQ $4, %s, %s", k, sum)
+			c.op("VPXOR %s, %s, %s", sum, k, k)
+			c.op("VPSLLDQ $8, %s, %s", k, sum)
+			c.op("VPXOR %s, %s, %s", sum, k, k)
+			if i%2 == 0 {
+				c.op("VPSHUFB rotateLast<>(SB), %s, %s", last, t)
+				c.op("VAESENCLAST rcon<>+%d(SB), %s, %s", 16*(i/2-1), t, t)
+			} else {
+				c.op("VPSHUFD $0xff, %s, %s", last, t)
+				c.op("VAESENCLAST %s, %s, %s", zero, t, t)
+			}
+			c.op("VPXOR %s, %s, %s", t, k, k)
+		}
+		if wide {
+			c.op("VSHUFI64X2 $0, Z%d, Z%d, Z6", i%2, i%2)
+			c.op("VMOVDQU64 Z6, %d(R8)", keyRounds+64*i)
+		} else {
+			c.op("VINSERTI128 $1, %s, Y%d, Y6", k, i%2)
+			c.op("VMOVDQU Y6, %d(R8)", keyRounds+64*i)
+		}
+		switch i {
+		case 0:
+			c.op("VMOVDQA %s, %s", k, h)
+		case rounds:
+			c.op("VAESENCLAST %s, %s, %s", k, h, h)
+		default:
+			c.op("VAESENC %s, %s, %s", k, h, h)
+		}
+	}
+
+	// H·x: one bit to the left, and what falls out comes back as the polynomial.
+	c.op("VPSHUFB reverse<>(SB), X2, X2")
+	c.op("VPSRAD $31, X2, X3")
+	c.op("VPSHUFD $0xff, X3, X3")
+	c.op("VPAND carry<>(SB), X3, X3")
+	c.op("VPSRLQ $63, X2, X4")
+	c.op("VPSLLDQ $8, X4, X4")
+	c.op("VPADDQ X2, X2, X2")
+	c.op("VPXOR X4, X2, X2")
+	c.op("VPXOR X3, X2, X8")
+
+	// Powers, as many to a register as it has lanes, the highest one in the lowest:
+	// all of them times the highest one doubles their number.
+	c.op("VMOVDQU poly<>(SB), Y14")
+	c.add(product('X', 8, 8, 0)) // H^2
+	c.op("VINSERTI128 $1, X0, Y0, Y13")
+	c.op("VINSERTI128 $1, X8, Y0, Y0")
+	if !wide {
+		c.add(storePowers('Y', 2, 0))
+		c.add(powers('Y', 2, 2))
+		return append(c, append(clearRegisters(16), "VZEROUPPER", "RET")...)
+	}
+	c.op("VSHUFI64X2 $0, Z14, Z14, Z14")
+	c.add(product('Y', 0, 13, 1))
+	c.op("VSHUFI64X2 $0, Z1, Z1, Z13")
+	c.op("VINSERTI64X4 $1, Y0, Z1, Z0")
+	c.add(storePowers('Z', 4, 0))
+	c.add(powers('Z', 4, 4))
+	return append(c, append(clearRegisters(16), "VZEROUPPER", "RET")...)
+}
+
+// powers goes on from H^have … H^1, which are in registers 0 and up, lanes to each;
+// the highest one is in all lanes of register 13.
+func powers(kind rune, lanes, have int) (c code) {
+	broadcast := func(from, to int) {
+		if kind == 'Z' {
+			c.op("VSHUFI64X2 $0, Z%d, Z%d, Z%d", from, from, to)
+		} else {
+			c.op("VPERM2I128 $0x00, Y%d, Y%d, Y%d", from, from, to)
+		}
+	}
+	for ; have < 16; have *= 2 {
+		n := have / lanes
+		for i := range n {
+			c.add(product(kind, i, 13, n+i))
+		}
+		for i := range n {
+			c.add(storePowers(kind, have+lanes*(i+1), n+i))
+		}
+		broadcast(2*n-1, 13)
+	}
+	n := have / lanes
+	c.add(product(kind, n-1, 13, 8)) // H^32 first, as the last ones wait for it
+	c.add(storePowers(kind, 32, 8))
+	broadcast(8, 15)
+	for i := range (powerCount - 32) / lanes {
+		c.add(product(kind, i, 15, 8))
+		c.add(storePowers(kind, 32+lanes*(i+1), 8))
+	}
+	for i := range n - 1 {
+		c.add(product(kind, i, 13, 8))
+		c.add(storePowers(kind, have+lanes*(i+1), 8))
+	}
+	return c
+}
+
+// product multiplies register a with b lane by lane; register 14 has the polynomial.
+func product(kind rune, a, b, dst int) (c code) {
+	clmul := func(imm, a, b, dst int) {
+		c.op("VPCLMULQDQ $0x%02x, %c%d, %c%d, %c%d", imm, kind, b, kind, a, kind, dst)
+	}
+	xor, shuffle := "VPXOR", "VPSHUFD $0x4e, %c%d, %c%d"
+	if kind == 'Z' {
+		xor = "VPXORD"
+	}
+	add := func(a, b, dst int) { c.op("%s %c%d, %c%d, %c%d", xor, kind, a, kind, b, kind, dst) }
+	clmul(0x00, a, b, 9)
+	clmul(0x01, a, b, 10)
+	clmul(0x10, a, b, 11)
+	clmul(0x11, a, b, 12)
+	add(11, 10, 10)
+	clmul(0x00, 9, 14, 11)
+	c.op(shuffle, kind, 9, kind, 9)
+	add(9, 10, 10)
+	add(11, 10, 10)
+	clmul(0x00, 10, 14, 11)
+	c.op(shuffle, kind, 10, kind, 10)
+	add(10, 12, 12)
+	add(11, 12, dst)
+	return c
+}
+
+// storePowers stores a register whose lowest lane has H^highest.
+func storePowers(kind rune, highest, reg int) (c code) {
+	at := 16 * (powerCount - highest)
+	xor, move := "VPXOR", "VMOVDQU"
+	if kind == 'Z' {
+		xor, move = "VPXORD", "VMOVDQU64"
+	}
+	c.op("%s %c%d, %d(R8)", move, kind, reg, keyPowers+at)
+	c.op("VPSHUFD $0x4e, %c%d, %c9", kind, reg, kind)
+	c.op("%s %c%d, %c9, %c9", xor, kind, reg, kind, kind)
+	c.op("%s %c9, %d(R8)", move, kind, keyKaratsuba+at)
+	return c
+}
+
+// clearRegisters clears vector registers 0 to n-1, all of their bits.
+func clearRegisters(n int) (c code) {
+	for i := range n {
+		c.op("VPXOR X%d, X%d, X%d", i, i, i)
+	}
+	return c
 }
