@@ -52,20 +52,26 @@ func prints(v any) map[string]string {
 
 // looks is how the first six bytes of a secret look, printed in whatever way.
 func looks(secret []byte) map[string]bool {
-	front := [6]byte(secret)
+	front, zeros := [6]byte(secret), [6]byte{}
 	list := map[string]bool{string(front[:]): true, base64.StdEncoding.EncodeToString(front[:]): true}
 	for _, format := range formats {
-		for _, text := range []string{fmt.Sprintf(format, front), fmt.Sprintf(format, front[:])} {
-			if i := strings.LastIndexAny(text, "[{"); i >= 0 {
-				text = text[i+1:]
-			}
-			if text = strings.Trim(text, ")]}\"` "); !strings.Contains(format, "T") {
-				list[text] = true
-			}
+		if strings.Contains(format, "T") {
+			continue
 		}
+		list[unframed(fmt.Sprintf(format, front), fmt.Sprintf(format, zeros))] = true
+		list[unframed(fmt.Sprintf(format, front[:]), fmt.Sprintf(format, zeros[:]))] = true
 	}
 	list[strings.ReplaceAll(strings.Trim(fmt.Sprint(front), "[]"), " ", ",")] = true // JSON
 	return list
+}
+
+// unframed takes off text what zeros, printed in the same way, have around them.
+// Text itself cannot tell: a bracket in it may be a byte of the secret.
+func unframed(text, zeros string) string {
+	start := strings.LastIndexAny(zeros, "[{") + 1
+	start += len(zeros[start:]) - len(strings.TrimLeft(zeros[start:], "\""))
+	end := len(zeros) - len(strings.TrimRight(zeros, ")]}\""))
+	return text[start : len(text)-end]
 }
 
 func shows(text string, looks map[string]bool) bool {
@@ -125,6 +131,15 @@ func TestNothingPrintsKeys(t *testing.T) {
 				if shows(text, secret) {
 					t.Errorf("%s shows a key by %s", name, how)
 				}
+			}
+		}
+	}
+
+	// What is searched for is never so short that anything has it.
+	for _, brackets := range []string{"abcde[", "[{[{[{", "a]})\"`", "[1 2 3"} {
+		for look := range looks([]byte(brackets)) {
+			if len(look) < 6 {
+				t.Errorf("of %q it looks for %q", brackets, look)
 			}
 		}
 	}
