@@ -119,7 +119,7 @@ func (a *app) decrypt(cmd *cobra.Command, f *openFlags, path, out, span string, 
 		_, err := read(cmd.Context(), obj, sealed, rng, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		return err
 	}
-	dst, err := create(out, force, sealed.path, sealed.metaPath)
+	dst, err := create(out, 0o600, force, sealed.path, sealed.metaPath)
 	if err != nil {
 		return err
 	}
@@ -130,7 +130,7 @@ func (a *app) decrypt(cmd *cobra.Command, f *openFlags, path, out, span string, 
 	}
 	n, err := dst.Seek(0, io.SeekCurrent)
 	if err == nil {
-		err = dst.commit(0o600)
+		err = dst.commit()
 	}
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -59,21 +60,16 @@ func (a *app) encrypt(cmd *cobra.Command, f *encryptFlags, path string) (err err
 	body, size := cmd.InOrStdin(), int64(-1)
 	switch {
 	case path != "-":
-		file, err := os.Open(path)
+		file, info, err := openRegular(path)
 		if err != nil {
 			return err
 		}
 		defer file.Close()
-		info, err := file.Stat()
-		if err != nil {
-			return err
-		}
-		if !info.Mode().IsRegular() {
-			return fmt.Errorf("%s is %w", path, errNotRegular)
-		}
 		body, size = file, info.Size()
 	case f.out == "" || f.object == "":
 		return usagef("standard input needs --output and --object")
+	default:
+		body = &interruptible{ctx: cmd.Context(), r: body}
 	}
 	if f.out == "" {
 		f.out = path + ".sealed"
@@ -106,12 +102,12 @@ func (a *app) encrypt(cmd *cobra.Command, f *encryptFlags, path string) (err err
 	}
 	// Both outputs are opened first: nothing is asked of a key server for a
 	// result that could not be written.
-	data, err := create(f.out, f.force, path)
+	data, err := create(f.out, 0o644, f.force, path)
 	if err != nil {
 		return err
 	}
 	defer data.discard()
-	meta, err := create(f.meta, f.force, path)
+	meta, err := create(f.meta, 0o644, f.force, path)
 	if err != nil {
 		return err
 	}
@@ -125,12 +121,12 @@ func (a *app) encrypt(cmd *cobra.Command, f *encryptFlags, path string) (err err
 		_, err = meta.Write(text)
 	}
 	if err == nil {
-		err = data.commit(0o644)
+		err = data.commit()
 	}
 	if err != nil {
 		return err
 	}
-	if err := meta.commit(0o644); err != nil { // the rename that makes the pair an object
+	if err := meta.commit(); err != nil { // the rename that makes the pair an object
 		if !f.force {
 			os.Remove(f.out)
 		}
@@ -143,6 +139,34 @@ func (a *app) encrypt(cmd *cobra.Command, f *encryptFlags, path string) (err err
 	_, err = fmt.Fprintf(cmd.OutOrStdout(), "sealed %s: %d bytes, %s%s\n  %s  %d bytes of ciphertext\n  %s  metadata\n",
 		name, s.Size, request.Method, underKey(upload.KMSKeyID()), f.out, upload.StoredSize(), f.meta)
 	return err
+}
+
+// interruptible is standard input whose Read ends with the context. The process
+// is about to end then, so a Read that still waits may wait on.
+type interruptible struct {
+	ctx context.Context
+	r   io.Reader
+	buf []byte // the caller's own is free again when Read returns
+}
+
+func (i *interruptible) Read(p []byte) (int, error) {
+	if err := i.ctx.Err(); err != nil {
+		return 0, err
+	}
+	i.buf = slices.Grow(i.buf[:0], len(p))[:len(p)]
+	var n int
+	var err error
+	done := make(chan struct{})
+	go func() {
+		n, err = i.r.Read(i.buf)
+		close(done)
+	}()
+	select {
+	case <-done:
+		return copy(p, i.buf[:n]), err
+	case <-i.ctx.Done():
+		return 0, i.ctx.Err()
+	}
 }
 
 // samePath reports whether two names are of one file, which need not exist.

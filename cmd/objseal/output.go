@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -28,7 +29,10 @@ var (
 // create starts an output. An existing file is refused at once unless force,
 // and once more, without a race, by commit. Even force replaces neither what is
 // no regular file (a device, a pipe, a link, a directory) nor one of inputs.
-func create(path string, force bool, inputs ...string) (*output, error) {
+// The file gets mode, less what the umask takes, and no right that the file it
+// replaces did not give.
+func create(path string, mode os.FileMode, force bool, inputs ...string) (*output, error) {
+	replaced := os.ModePerm
 	switch info, err := os.Lstat(path); {
 	case err != nil:
 	case !force:
@@ -41,17 +45,29 @@ func create(path string, force bool, inputs ...string) (*output, error) {
 				return nil, fmt.Errorf("%s is not written: %w", path, errIsInput)
 			}
 		}
+		replaced = info.Mode().Perm()
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".objseal-*")
+	// Not os.CreateTemp, which knows one mode only.
+	f, err := os.OpenFile(filepath.Join(filepath.Dir(path), ".objseal-"+rand.Text()), os.O_RDWR|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
-		return nil, err
+		if e := (*os.PathError)(nil); errors.As(err, &e) {
+			err = e.Err // its path is one that nobody gave
+		}
+		return nil, fmt.Errorf("%s is not written: %w", path, err)
 	}
-	return &output{path, force, f}, nil
+	o := &output{path, force, f}
+	if mode&^replaced != 0 {
+		if err := f.Chmod(mode & replaced); err != nil {
+			o.discard()
+			return nil, err
+		}
+	}
+	return o, nil
 }
 
 // commit makes the file durable and gives it its name.
-func (o *output) commit(mode os.FileMode) error {
-	err := errors.Join(o.Chmod(mode), o.Sync(), o.File.Close())
+func (o *output) commit() error {
+	err := errors.Join(o.Sync(), o.File.Close())
 	switch {
 	case err != nil:
 	case o.force:
@@ -80,7 +96,7 @@ func (o *output) discard() {
 
 // writeFile is create, write and commit of a whole small file.
 func writeFile(path string, data []byte, mode os.FileMode, force bool) error {
-	o, err := create(path, force)
+	o, err := create(path, mode, force)
 	if err != nil {
 		return err
 	}
@@ -88,7 +104,21 @@ func writeFile(path string, data []byte, mode os.FileMode, force bool) error {
 	if _, err := o.Write(data); err != nil {
 		return err
 	}
-	return o.commit(mode)
+	return o.commit()
+}
+
+// openRegular opens a file to read. What it is is asked first: to open a pipe
+// is to wait for its writer.
+func openRegular(path string) (*os.File, os.FileInfo, error) {
+	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is %w", path, errNotRegular)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	f, err := os.Open(path)
+	return f, info, err
 }
 
 // sealedFile is an open sealed file and what stands beside it.
@@ -100,26 +130,25 @@ type sealedFile struct {
 }
 
 func openSealed(path, metaPath string) (*sealedFile, error) {
+	if path == "-" {
+		return nil, usagef("a sealed file and its metadata are two files: standard input is neither")
+	}
+	f, info, err := openRegular(path)
+	if err != nil {
+		return nil, err
+	}
+	open := os.Open // what --meta names may be a pipe
 	if metaPath == "" {
 		metaPath = path + ".json"
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%s is %w", path, errNotRegular)
-	}
-	var s sidecar
-	if err == nil {
-		if s, err = readSidecar(metaPath); err != nil {
-			err = fmt.Errorf("failed to read %s: %w", path, err)
+		open = func(path string) (*os.File, error) {
+			f, _, err := openRegular(path)
+			return f, err
 		}
 	}
+	s, err := readSidecar(metaPath, open)
 	if err != nil {
 		f.Close()
-		return nil, err
+		return nil, fmt.Errorf("failed to read %s: %w", path, err)
 	}
 	return &sealedFile{f, s, path, metaPath, info.Size()}, nil
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"syscall"
 
 	"github.com/objseal/objseal/kms"
 	"github.com/objseal/objseal/kms/kmsenv"
@@ -55,7 +56,7 @@ func hintFor(err error) string {
 	case errors.Is(err, errExists):
 		return "choose another --output, or overwrite it with --force"
 	case errors.Is(err, errNotRegular):
-		return "name one file; standard input is -"
+		return "name a file that is one; only encrypt reads standard input, as -"
 	case errors.Is(err, errNoSidecar):
 		return "objseal writes FILE.json beside every sealed file; decrypt and inspect look elsewhere with --meta"
 	case errors.Is(err, errBadCustomerKey):
@@ -79,10 +80,15 @@ func hintFor(err error) string {
 	case errors.Is(err, os.ErrPermission) && sse.KindOf(err) == sse.KindNone:
 		return "objseal needs to read its input and to write beside its output"
 	}
-	if hint := kindHints[sse.KindOf(err)]; hint != "" || !errors.As(err, new(*keySourceError)) {
+	switch hint := kindHints[sse.KindOf(err)]; {
+	case hint != "":
 		return hint
+	case errors.As(err, new(*keySourceError)):
+		return "check --secret-key-file, --kes-ca and the variables; objseal --help says where keys come from"
+	case errors.As(err, new(syscall.Errno)):
+		return "the system refused it: check what that file is, and the space that is left"
 	}
-	return "check --secret-key-file, --kes-ca and the variables; objseal --help says where keys come from"
+	return ""
 }
 
 var kindHints = map[sse.Kind]string{

@@ -85,7 +85,7 @@ func meta(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: meta FILE ENTRY [VALUE]")
 	}
-	s, err := readSidecar(ts.MkAbs(args[0]))
+	s, err := readSidecar(ts.MkAbs(args[0]), os.Open)
 	ts.Check(err)
 	if _, ok := s.Metadata[args[1]]; !ok {
 		ts.Fatalf("there is no entry %s", args[1])

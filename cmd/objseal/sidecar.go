@@ -38,8 +38,8 @@ const maxSidecar = 16 << 20
 
 var errNoSidecar = errors.New("it is not a sealed object: there is no metadata beside it")
 
-func readSidecar(path string) (sidecar, error) {
-	f, err := os.Open(path)
+func readSidecar(path string, open func(string) (*os.File, error)) (sidecar, error) {
+	f, err := open(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return sidecar{}, fmt.Errorf("%w (%s)", errNoSidecar, path)
 	} else if err != nil {
