@@ -17,6 +17,9 @@ var errBadCustomerKey = errors.New("it does not hold the base64 of 32 bytes")
 func readCustomerKey(path string, stdin io.Reader) (sse.CustomerKey, error) {
 	text, err := readSmall(path, stdin)
 	if err != nil {
+		if errors.Is(err, errBadCustomerKey) {
+			err = fmt.Errorf("%s: %w", path, err)
+		}
 		return sse.CustomerKey{}, fmt.Errorf("failed to read the customer key: %w", err)
 	}
 	defer clear(text)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/objseal/objseal/kms"
 	"github.com/objseal/objseal/sse"
+	"github.com/objseal/objseal/stream"
 )
 
 type encryptFlags struct {
@@ -184,7 +185,13 @@ func seal(ctx context.Context, client *kms.Client, r sse.Request, n sse.ObjectNa
 	if err != nil {
 		return sidecar{}, nil, err
 	}
-	w, done := progress(stderr, dst, "sealing", size)
+	stored := int64(-1)
+	if size >= 0 {
+		if stored, err = stream.EncryptedSize(size); err != nil {
+			return sidecar{}, nil, err
+		}
+	}
+	w, done := progress(stderr, dst, "sealing", stored)
 	defer done()
 	if _, err := upload.WriteTo(w); err != nil {
 		return sidecar{}, nil, err

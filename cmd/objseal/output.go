@@ -184,7 +184,7 @@ func (f *sealedFile) describe() (sse.Description, error) {
 	return d, err
 }
 
-// readSmall reads a file that holds one key, "-" being stdin.
+// readSmall reads a file that holds a customer key, "-" being stdin.
 func readSmall(path string, stdin io.Reader) ([]byte, error) {
 	const most = 1 << 10
 	r := stdin
@@ -198,7 +198,7 @@ func readSmall(path string, stdin io.Reader) ([]byte, error) {
 	}
 	b, err := io.ReadAll(io.LimitReader(r, most+1))
 	if err == nil && len(b) > most {
-		err = errors.New("it is too long")
+		err = errBadCustomerKey
 	}
 	return b, err
 }

@@ -15,8 +15,8 @@ func isTerminal(w any) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// progress wraps w to show how far it has come, on a terminal only; size is -1
-// if it is unknown. done takes the bar away again.
+// progress wraps w to show how far it has come, on a terminal only; size is how
+// much will be written, -1 if that is unknown. done takes the bar away again.
 func progress(stderr, w io.Writer, what string, size int64) (_ io.Writer, done func()) {
 	if !isTerminal(stderr) {
 		return w, func() {}
@@ -29,5 +29,18 @@ func progress(stderr, w io.Writer, what string, size int64) (_ io.Writer, done f
 		progressbar.OptionThrottle(100*time.Millisecond),
 		progressbar.OptionClearOnFinish(),
 		progressbar.OptionSetWidth(30))
-	return io.MultiWriter(w, bar), func() { bar.Finish() }
+	return &meter{w, bar}, func() { bar.Finish() }
+}
+
+// meter is a writer whose bar counts what was written. What the bar does not
+// like (more than it was told of) is no reason to fail.
+type meter struct {
+	w   io.Writer
+	bar *progressbar.ProgressBar
+}
+
+func (m *meter) Write(p []byte) (int, error) {
+	n, err := m.w.Write(p)
+	m.bar.Add(n)
+	return n, err
 }
