@@ -336,3 +336,23 @@ func TestIdentityIsOfThePublicKey(t *testing.T) {
 		t.Error("a renewed certificate of the same key has another identity")
 	}
 }
+
+// FuzzParseAPIKey: no text panics, and what is read is read again from what is
+// written.
+func FuzzParseAPIKey(f *testing.F) {
+	for _, text := range []string{vectorKey, "", "kes:v1:", vectorKey[7:], vectorKey + "\n", vectorKey[:50], "kes:v1:AQ" + vectorKey[9:]} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		k, err := kes.ParseAPIKey(text)
+		if err != nil {
+			if !k.IsZero() {
+				t.Error("a key beside an error")
+			}
+			return
+		}
+		if again, err := kes.ParseAPIKey(k.Text()); err != nil || !again.Equal(k) || again.Identity() != k.Identity() {
+			t.Errorf("Text does not parse to the same key: %v", err)
+		}
+	})
+}

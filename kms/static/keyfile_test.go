@@ -141,3 +141,44 @@ func TestReadKeyFilePipe(t *testing.T) {
 		t.Errorf("no key from a pipe: %v", err)
 	}
 }
+
+// FuzzReadKeyList: no text panics, and a list written from the keys that were
+// read has the same ones.
+func FuzzReadKeyList(f *testing.F) {
+	for _, text := range []string{"", "# none\n", "k:" + encodedKey, " k:" + encodedKey + "\r\n\n#\nl:" + encodedKey, "k:" + encodedKey + "\n:", "\x00"} {
+		f.Add([]byte(text))
+	}
+	path := filepath.Join(f.TempDir(), "keys")
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		keys, err := static.ReadKeyList(path)
+		if err != nil {
+			var file *static.FileError
+			if len(keys) > 0 || !errors.As(err, &file) || file.Path != path {
+				t.Errorf("%d keys beside %v", len(keys), err)
+			}
+			return
+		}
+		var list strings.Builder
+		for _, k := range keys {
+			fmt.Fprintln(&list, k.Text())
+		}
+		if list.Len() > static.MaxFileSize { // it may have grown a line break
+			return
+		}
+		if err := os.WriteFile(path, []byte(list.String()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		again, err := static.ReadKeyList(path)
+		if err != nil || len(again) != len(keys) {
+			t.Fatalf("%d keys, %v; want %d", len(again), err, len(keys))
+		}
+		for i, k := range keys {
+			if again[i].Name != k.Name || !again[i].Equal(k.Key) {
+				t.Errorf("key %d is another one", i)
+			}
+		}
+	})
+}
