@@ -80,17 +80,23 @@ var errInvalidRead = errors.New("stream: the source returned an impossible count
 // come together with bytes and need not come twice.
 type source struct {
 	r     io.Reader
-	limit int64 // do not read more than that; negative: no limit
-	n     int64 // bytes read so far
-	err   error
+	limit int64  // do not read more than that; negative: no limit
+	n     int64  // bytes read so far
+	back  []byte // of these, what was put back: it comes first
+	err   error  // of r, behind that
 }
 
 func newSource(r io.Reader) source { return source{r: r, limit: -1} }
 
 // fill reads to buf behind the have bytes that are there, until want bytes are
-// there or s.err is set. It returns how many are there; more than want if the
+// there or s has ended. It returns how many are there; more than want if the
 // source gave more at once.
 func (s *source) fill(buf []byte, have, want int) int {
+	if len(s.back) > 0 {
+		n := copy(buf[have:], s.back)
+		clear(s.back[:n])
+		have, s.back = have+n, s.back[n:]
+	}
 	for idle := 0; have < want && s.err == nil; {
 		room := buf[have:]
 		if s.limit >= 0 {
@@ -118,6 +124,18 @@ func (s *source) fill(buf []byte, have, want int) int {
 		}
 	}
 	return have
+}
+
+// putBack makes b what is read next. It is the source's from then on.
+func (s *source) putBack(b []byte) { s.back = append(b, s.back...) }
+
+// end returns the error that the source has ended with; nil if there is or may be
+// more.
+func (s *source) end() error {
+	if len(s.back) > 0 {
+		return nil
+	}
+	return s.err
 }
 
 // writeAll writes b to dst and makes a short write an error.

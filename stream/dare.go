@@ -62,6 +62,8 @@ type sealer struct {
 	header [HeaderSize]byte // of a package that is not final; the length is set for each
 	next   uint64           // number of the next package
 	offset int64            // where it begins in the ciphertext
+
+	workers int
 }
 
 func newSealer(key []byte, opts *Options) (sealer, error) {
@@ -80,7 +82,7 @@ func newSealer(key []byte, opts *Options) (sealer, error) {
 	if err != nil {
 		return sealer{}, fmt.Errorf("%w: %v", err, c)
 	}
-	s := sealer{key: k, next: uint64(o.Sequence)}
+	s := sealer{key: k, next: uint64(o.Sequence), workers: o.Workers}
 	s.header[0], s.header[1] = version20, c.id()
 	*(*[nonceSize]byte)(s.header[4:]) = randomNonce()
 	s.header[4] &^= finalFlag
@@ -112,12 +114,19 @@ func (s *sealer) seal(dst, payload []byte, final bool) ([]byte, error) {
 	return pkg, nil
 }
 
+// skip moves behind n full packages that a copy seals.
+func (s *sealer) skip(n int) {
+	s.next += uint64(n)
+	s.offset += int64(n) * PackageSize
+}
+
 // An opener opens the packages of one stream, in order: cut finds the next one
 // in the input, open authenticates and decrypts it.
 type opener struct {
 	suite       suite
 	allowEmpty  bool
 	allowLegacy bool
+	workers     int
 
 	// What the first package says of all others.
 	version     byte // 0 before that
@@ -141,7 +150,7 @@ func newOpener(key []byte, opts *Options) (opener, error) {
 		return opener{}, err
 	}
 	s, err := newSuite(key)
-	return opener{suite: s, allowEmpty: o.AllowEmpty, allowLegacy: o.AllowLegacy, next: uint64(o.Sequence)}, err
+	return opener{suite: s, allowEmpty: o.AllowEmpty, allowLegacy: o.AllowLegacy, workers: o.Workers, next: uint64(o.Sequence)}, err
 }
 
 // cut returns the length of the package that in begins with, as far as in
@@ -251,6 +260,18 @@ func (o *opener) advance(h header, n int) error {
 	o.next++
 	o.offset += int64(n)
 	return nil
+}
+
+// isInner tells whether pkg, of PackageSize bytes or more, looks like the next package
+// of a stream of DARE 2.0 that has more behind it. Only open tells whether it is.
+func (o *opener) isInner(pkg header) bool {
+	return o.version == version20 && o.check(pkg) == nil && !pkg.final() && pkg.payload() == PayloadSize
+}
+
+// skip moves behind n full packages that a copy opens.
+func (o *opener) skip(n int) {
+	o.next += uint64(n)
+	o.offset += int64(n) * PackageSize
 }
 
 // follow makes h the header that those of all later packages are compared with.

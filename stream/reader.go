@@ -1,6 +1,9 @@
 package stream
 
-import "io"
+import (
+	"bytes"
+	"io"
+)
 
 // EncryptReader reads plaintext and gives the stream that protects it. Use one
 // from one goroutine at a time.
@@ -52,7 +55,16 @@ func (r *EncryptReader) Read(p []byte) (int, error) {
 // an error of dst the reader goes on behind what dst took.
 func (r *EncryptReader) WriteTo(dst io.Writer) (int64, error) {
 	var written int64
+	first := r.sealer.next
 	for {
+		if len(r.out) == 0 && r.more && r.sealer.spreads(first) {
+			n, rest, err := r.sealer.sealAll(&r.src, r.ahead, dst, r.sealer.workers)
+			r.more, r.out = false, rest
+			written += n
+			if err != nil {
+				return written, err
+			}
+		}
 		if len(r.out) == 0 && r.err == nil {
 			r.out = r.next()
 		}
@@ -116,7 +128,7 @@ func (r *EncryptReader) begin(b []byte) int {
 func (r *EncryptReader) sealFront(b []byte, n int) []byte {
 	final := n <= PayloadSize
 	if final {
-		if r.err = r.src.err; n == 0 || r.err != io.EOF {
+		if r.err = r.src.end(); n == 0 || r.err != io.EOF {
 			r.end()
 			return nil
 		}
@@ -183,19 +195,26 @@ func (in *intake) room(n int) []byte {
 func (in *intake) fetch(src *source, endsHere bool) ([]byte, error) {
 	for {
 		b := in.waiting()
-		n, err := in.opener.cut(b, endsHere && src.err == io.EOF)
+		n, err := in.opener.cut(b, endsHere && src.end() == io.EOF)
 		switch {
 		case err != nil:
 			return nil, err
 		case n <= len(b):
 			in.start += n
 			return b[:n], nil
-		case src.err != nil:
+		case src.end() != nil:
 			return nil, src.err
 		}
 		b = in.room(max(n, smallSize))
 		in.end = src.fill(b, in.end, n)
 	}
+}
+
+// openAll is that of the opener, for the waiting bytes and what src gives.
+func (in *intake) openAll(src *source, most int64, dst io.Writer) (written int64, rest []byte, err, tampered error) {
+	src.putBack(bytes.Clone(in.waiting()))
+	in.start, in.end = 0, 0
+	return in.opener.openAll(src, most, dst, in.opener.workers)
 }
 
 // openInPlace opens a package of the buffer where it stands.
@@ -259,10 +278,28 @@ func (r *DecryptReader) Read(p []byte) (int, error) {
 // After an error of dst the reader goes on behind what dst took.
 func (r *DecryptReader) WriteTo(dst io.Writer) (int64, error) {
 	var written int64
+	first := r.in.opener.next
 	for {
 		for len(r.plain) == 0 {
 			if r.err != nil {
 				return written, eofIsNil(r.err)
+			}
+			if most := r.wholePackages(); most > 0 && r.in.opener.spreads(first) {
+				n, rest, err, tampered := r.in.openAll(&r.src, most, dst)
+				written += n
+				if r.left > 0 {
+					r.left -= n
+				}
+				r.plain = rest
+				if tampered != nil {
+					r.stop(tampered)
+				}
+				if err != nil {
+					return written, err
+				}
+				if r.err != nil || len(r.plain) > 0 {
+					continue
+				}
 			}
 			r.next(nil)
 		}
@@ -273,6 +310,17 @@ func (r *DecryptReader) WriteTo(dst io.Writer) (int64, error) {
 			return written, err
 		}
 	}
+}
+
+// wholePackages returns how many of the packages to come are wanted whole, at most.
+func (r *DecryptReader) wholePackages() int64 {
+	switch {
+	case r.skip > 0:
+		return 0
+	case r.left < 0:
+		return MaxPackages
+	}
+	return r.left / PayloadSize
 }
 
 // next opens the next package: straight into p, if all of its plaintext is
@@ -322,7 +370,7 @@ func (r *DecryptReader) took(n int) {
 	if r.left > 0 {
 		r.left -= int64(n)
 	}
-	if len(r.plain) == 0 && r.src.err != nil && len(r.in.waiting()) == 0 {
+	if len(r.plain) == 0 && r.err == nil && r.src.end() != nil && len(r.in.waiting()) == 0 {
 		r.next(nil)
 	}
 }

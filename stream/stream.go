@@ -85,6 +85,14 @@ type Options struct {
 	// stream, n to begin with its n-th package (counted from 0).
 	Sequence uint32
 
+	// Workers is how many goroutines may work on a large stream inside one call
+	// of WriteTo, ReadFrom, [Seal] or [Open]; one of them is the caller, and none
+	// outlives the call. 0 and 1: the caller alone. More are used only where
+	// they pay, behind the first 4 MiB (1 MiB without our own assembly), and each
+	// takes 512 KiB. Source and destination are then used by several goroutines, by one at
+	// a time.
+	Workers int
+
 	// AllowEmpty accepts, when decrypting, zero bytes of input as the stream
 	// without plaintext. Otherwise that is ErrTruncated.
 	AllowEmpty bool
@@ -101,8 +109,11 @@ func (o *Options) orDefault() (Options, error) {
 	if o == nil {
 		return Options{}, nil
 	}
-	if o.Cipher > ChaCha20Poly1305 {
+	switch {
+	case o.Cipher > ChaCha20Poly1305:
 		return Options{}, fmt.Errorf("%w: no cipher has the number %d", ErrInvalidOptions, uint8(o.Cipher))
+	case o.Workers < 0:
+		return Options{}, fmt.Errorf("%w: %d workers", ErrInvalidOptions, o.Workers)
 	}
 	return *o, nil
 }

@@ -61,7 +61,15 @@ func (w *EncryptWriter) ReadFrom(src io.Reader) (int64, error) {
 		return 0, ErrClosed
 	}
 	s := newSource(src)
+	first := w.sealer.next
 	for w.err == nil {
+		if w.n == 1 && w.sealer.spreads(first) {
+			w.n = 0
+			if _, _, err := w.sealer.sealAll(&s, w.buf.bytes()[HeaderSize], w.dst, w.sealer.workers); err != nil {
+				w.stop(err)
+				break
+			}
+		}
 		b, n := fillPayload(&s, &w.buf, w.buf.atLeast(smallSize, HeaderSize+w.n), w.n)
 		if n <= PayloadSize {
 			w.hold(n)
@@ -193,7 +201,18 @@ func (w *DecryptWriter) ReadFrom(src io.Reader) (int64, error) {
 		return 0, ErrClosed
 	}
 	s := newSource(src)
+	first := w.in.opener.next
 	for w.err == nil {
+		if w.in.opener.spreads(first) {
+			_, _, err, tampered := w.in.openAll(&s, MaxPackages, w.dst)
+			if err == nil {
+				err = tampered
+			}
+			if err != nil {
+				w.stop(err)
+				break
+			}
+		}
 		pkg, err := w.in.fetch(&s, false)
 		if err == io.EOF {
 			break

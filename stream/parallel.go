@@ -1,0 +1,272 @@
+package stream
+
+import (
+	"bytes"
+	"io"
+	"sync"
+	"sync/atomic"
+
+	"github.com/objseal/objseal/internal/aead"
+)
+
+// This file spreads one stream over several cores (Options.Workers). The caller is
+// one of the workers, all others have ended when a call returns, and packages stay
+// in order. A worker reads a batch of packages, seals or opens them and writes
+// them itself, so that they stay in the cache of its core; what goes from one worker
+// to another is only the turn to read and the turn to write.
+
+const (
+	batchPackages = 8
+	batchSize     = batchPackages * PackageSize
+)
+
+// parallelFrom is how many packages must have been worked on, or be known to come,
+// before more than one worker pays: waking a goroutine on another core takes as long
+// as sealing some megabytes, or one with crypto/cipher. Tests change it.
+var parallelFrom = struct{ fast, generic int64 }{64, 16}
+
+func pays(n int64, k *aead.Key) bool {
+	if k.Kernel() == aead.Generic {
+		return n >= parallelFrom.generic
+	}
+	return n >= parallelFrom.fast
+}
+
+// spreads tells whether a call that has begun with package number first goes on with
+// several workers.
+func (s *sealer) spreads(first uint64) bool {
+	return s.workers > 1 && s.next < MaxPackages && pays(int64(s.next-first), s.key.get())
+}
+
+func (o *opener) spreads(first uint64) bool {
+	return o.workers > 1 && o.version == version20 && !o.ended && pays(int64(o.next-first), o.suite.expanded[o.cipher].get())
+}
+
+// together runs work on n goroutines, of which this is one, and returns when all
+// have ended. A panic in one of them becomes one of the caller.
+func together(n int, work func()) {
+	var others sync.WaitGroup
+	var thrown atomic.Pointer[any]
+	guarded := func() {
+		defer func() {
+			if v := recover(); v != nil {
+				thrown.CompareAndSwap(nil, &v)
+			}
+		}()
+		work()
+	}
+	for range n - 1 {
+		others.Go(guarded)
+	}
+	guarded()
+	others.Wait()
+	if v := thrown.Load(); v != nil {
+		panic(*v)
+	}
+}
+
+// each calls work for the numbers 0 to n-1, on several goroutines. Once it has failed
+// for one no later one is begun, but all earlier ones are; each returns the error of
+// the lowest.
+func each(workers int, n int64, work func(i int64) error) error {
+	var (
+		next   atomic.Int64
+		failed atomic.Bool
+		mu     sync.Mutex
+		lowest = n
+		err    error
+	)
+	together(workers, func() {
+		for !failed.Load() {
+			i := next.Add(1) - 1
+			if i >= n {
+				return
+			}
+			if e := work(i); e != nil {
+				failed.Store(true)
+				mu.Lock()
+				if i < lowest {
+					lowest, err = i, e
+				}
+				mu.Unlock()
+			}
+		}
+	})
+	return err
+}
+
+// A batch is what one worker has in hand.
+type batch struct {
+	buf    *[batchSize]byte
+	n      int // packages in buf
+	sealer sealer
+	opener opener
+	good   int   // packages that could be opened
+	err    error // of the one behind them
+}
+
+func (b *batch) pkg(k int) []byte { return b.buf[k*PackageSize : (k+1)*PackageSize] }
+
+func (b *batch) payload(k int) []byte { return b.pkg(k)[HeaderSize : HeaderSize+PayloadSize] }
+
+var batchBuffers = sync.Pool{New: func() any { return new([batchSize]byte) }}
+
+// inOrder runs read, work and write for one batch after the other, until read
+// returns false. read is called by one worker at a time; so is write, for every
+// batch that was read, and in that order.
+func inOrder(workers int, read func(*batch) bool, work, write func(*batch)) {
+	var (
+		reading, writing sync.Mutex
+		turn             = sync.NewCond(&writing)
+		begun, written   int64
+		ended, broken    bool
+	)
+	next := func(b *batch) (number int64, ok bool) {
+		reading.Lock()
+		defer reading.Unlock()
+		if ended {
+			return 0, false
+		}
+		ended = true // it stays true if read panics
+		ended = !read(b)
+		begun++
+		return begun - 1, !ended
+	}
+	inTurn := func(b *batch, number int64) {
+		writing.Lock()
+		defer writing.Unlock()
+		for written != number && !broken {
+			turn.Wait()
+		}
+		if !broken {
+			write(b)
+			written++
+			turn.Broadcast()
+		}
+	}
+	together(workers, func() {
+		b := batch{buf: batchBuffers.Get().(*[batchSize]byte)}
+		panics := true
+		defer func() {
+			if panics {
+				writing.Lock()
+				broken = true
+				turn.Broadcast()
+				writing.Unlock()
+			}
+			clear(b.buf[:])
+			batchBuffers.Put(b.buf)
+		}()
+		for number, ok := next(&b); ok; number, ok = next(&b) {
+			work(&b)
+			inTurn(&b, number)
+		}
+		panics = false
+	})
+}
+
+// sealAll seals what src gives as long as no package is the stream's final one; what
+// remains is put back to src. ahead is the byte of plaintext that comes first. If dst
+// fails, rest is what was sealed and not written.
+func (s *sealer) sealAll(src *source, ahead byte, dst io.Writer, workers int) (written int64, rest []byte, err error) {
+	first := []byte{ahead} // what was read and is in no package yet
+	var stop atomic.Bool
+	read := func(b *batch) bool {
+		b.n = 0
+		for !stop.Load() && b.n < batchPackages && s.next+uint64(b.n) < MaxPackages {
+			room := b.pkg(b.n)[HeaderSize : HeaderSize+PayloadSize+1]
+			n := src.fill(room, copy(room, first), len(room))
+			if n < len(room) {
+				first = bytes.Clone(room[:n])
+				stop.Store(true)
+				break
+			}
+			first[0] = room[PayloadSize]
+			b.n++
+		}
+		b.sealer = *s
+		s.skip(b.n)
+		return b.n > 0
+	}
+	work := func(b *batch) {
+		for k := range b.n {
+			// It cannot fail: read has looked at the number.
+			b.sealer.seal(b.pkg(k), b.payload(k), false)
+		}
+	}
+	write := func(b *batch) {
+		sealed := b.buf[:b.n*PackageSize]
+		if err == nil {
+			var n int
+			n, err = writeAll(dst, sealed)
+			written += int64(n)
+			sealed = sealed[n:]
+		}
+		if err != nil {
+			stop.Store(true)
+			rest = append(rest, sealed...)
+		}
+	}
+	inOrder(workers, read, work, write)
+	src.putBack(first)
+	return written, rest, err
+}
+
+// openAll opens what src gives, most packages at most, as long as they are full and
+// not the stream's final one; what remains is put back to src. o has seen the
+// stream's first package. If dst fails with err, rest is what was opened and not
+// written; tampered is the error of the first package behind that.
+func (o *opener) openAll(src *source, most int64, dst io.Writer, workers int) (written int64, rest []byte, err, tampered error) {
+	var stop atomic.Bool
+	read := func(b *batch) bool {
+		if stop.Load() {
+			return false
+		}
+		in := b.buf[:min(batchPackages, most)*PackageSize]
+		in = in[:src.fill(in, 0, len(in))]
+		b.n = 0
+		b.opener = *o
+		for {
+			pkg := in[b.n*PackageSize:]
+			if len(pkg) < PackageSize || !o.isInner(pkg) {
+				break
+			}
+			b.n++
+			o.skip(1)
+		}
+		if remains := in[b.n*PackageSize:]; len(remains) > 0 || len(in) == 0 {
+			src.putBack(bytes.Clone(remains))
+			stop.Store(true)
+		}
+		most -= int64(b.n)
+		return b.n > 0
+	}
+	work := func(b *batch) {
+		for b.good = 0; b.good < b.n; b.good++ {
+			if b.err = b.opener.open(b.payload(b.good), b.pkg(b.good)); b.err != nil {
+				stop.Store(true)
+				return
+			}
+		}
+	}
+	write := func(b *batch) {
+		for k := 0; k < b.good && tampered == nil; k++ {
+			plain := b.payload(k)
+			if err == nil {
+				var n int
+				n, err = writeAll(dst, plain)
+				written += int64(n)
+				plain = plain[n:]
+			}
+			if err != nil {
+				stop.Store(true)
+				rest = append(rest, plain...)
+			}
+		}
+		if tampered == nil {
+			tampered = b.err
+		}
+	}
+	inOrder(workers, read, work, write)
+	return written, rest, err, tampered
+}
