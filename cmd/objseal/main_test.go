@@ -1,7 +1,9 @@
 package main
 
 import (
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -34,6 +36,15 @@ func TestScripts(t *testing.T) {
 			"size":    size,
 			"files":   files,
 			"meta":    meta,
+		},
+		Condition: func(name string) (bool, error) {
+			if name != "fips" {
+				return false, fmt.Errorf("unknown condition %q", name)
+			}
+			// Some builds, such as those with the tag purego, do not start then.
+			cmd := exec.Command(os.Args[0], "-test.run=^$")
+			cmd.Env = append(os.Environ(), "GODEBUG=fips140=on")
+			return cmd.Run() == nil, nil
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,

@@ -44,3 +44,19 @@ func (m *meter) Write(p []byte) (int, error) {
 	m.bar.Add(n)
 	return n, err
 }
+
+// progressOfTime shows how much of total is over, on a terminal only. done takes
+// the bar away again.
+func progressOfTime(stderr io.Writer, what string, total time.Duration) (elapsed func(time.Duration), done func()) {
+	if !isTerminal(stderr) {
+		return func(time.Duration) {}, func() {}
+	}
+	bar := progressbar.NewOptions64(int64(total),
+		progressbar.OptionSetWriter(stderr),
+		progressbar.OptionSetDescription(what),
+		progressbar.OptionSetPredictTime(false),
+		progressbar.OptionThrottle(100*time.Millisecond),
+		progressbar.OptionClearOnFinish(),
+		progressbar.OptionSetWidth(30))
+	return func(t time.Duration) { bar.Set64(int64(min(t, total-1))) }, func() { bar.Finish() }
+}

@@ -13,6 +13,7 @@ import (
 	"github.com/objseal/objseal/kms/kmsenv"
 	"github.com/objseal/objseal/kms/static"
 	"github.com/objseal/objseal/sse"
+	"github.com/objseal/objseal/stream"
 )
 
 // report prints what went wrong, in one sentence each, and what to do about
@@ -65,6 +66,8 @@ func hintFor(err error) string {
 		return "give the key with --customer-key-file"
 	case errors.Is(err, sse.ErrCustomerKeyNotApplicable):
 		return "leave out --customer-key-file"
+	case errors.Is(err, stream.ErrFIPS):
+		return "GODEBUG=fips140=only seals nothing, as Go then takes no nonce from a caller; fips140=on allows AES-256-GCM"
 	case errors.Is(err, sse.ErrRange):
 		return "objseal inspect tells the size; the last byte is size-1"
 	case errors.Is(err, kms.ErrUnsupported):

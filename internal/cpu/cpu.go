@@ -122,5 +122,17 @@ func Disable(f Feature) (restore func()) {
 	return func() { answer.Store(old) }
 }
 
+// SwitchedOff returns the features that Has denies only because OBJSEAL_CPU or
+// [Disable] says so.
+func SwitchedOff() (off []Feature) {
+	here, _ := detect("")
+	for _, f := range []Feature{AES, AVX2, AVX512, IFMA} {
+		if here.of(f).Load() && !Has(f) {
+			off = append(off, f)
+		}
+	}
+	return off
+}
+
 // Name is what the processor calls itself.
 func Name() string { return strings.TrimSpace(cpuid.CPU.BrandName) }

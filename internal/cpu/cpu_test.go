@@ -27,6 +27,7 @@ var all = []cpu.Feature{cpu.AES, cpu.AVX2, cpu.AVX512, cpu.IFMA}
 // answers is what a process says of itself.
 type answers struct {
 	Has     map[cpu.Feature]bool
+	Off     []cpu.Feature
 	Unknown []string
 }
 
@@ -38,7 +39,7 @@ const report = "OBJSEAL_TEST_CPU"
 // absent, and all others are as they were.
 func TestSwitchedOff(t *testing.T) {
 	if file := os.Getenv(report); file != "" {
-		a := answers{map[cpu.Feature]bool{}, cpu.Unknown}
+		a := answers{map[cpu.Feature]bool{}, cpu.SwitchedOff(), cpu.Unknown}
 		for _, f := range all {
 			a.Has[f] = cpu.Has(f)
 		}
@@ -93,6 +94,9 @@ func TestSwitchedOff(t *testing.T) {
 		for _, f := range all {
 			if want := here.Has[f] && !slices.Contains(test.off, f); got.Has[f] != want {
 				t.Errorf("OBJSEAL_CPU=%q: %s is %v, want %v", test.words, f, got.Has[f], want)
+			}
+			if want := here.Has[f] && !got.Has[f]; slices.Contains(got.Off, f) != want {
+				t.Errorf("OBJSEAL_CPU=%q: switched off is %q, %s is in it: want %v", test.words, got.Off, f, want)
 			}
 		}
 	}
