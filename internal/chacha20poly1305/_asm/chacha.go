@@ -1,6 +1,8 @@
 package main
 
 import (
+	"slices"
+
 	"github.com/mmcloughlin/avo/attr"
 	. "github.com/mmcloughlin/avo/build"
 	"github.com/mmcloughlin/avo/ir"
@@ -19,7 +21,6 @@ var (
 	polyMask44 Mem
 	polyMask42 Mem
 	polyPad    Mem
-	polyOne    Mem
 )
 
 func constants() {
@@ -39,7 +40,6 @@ func constants() {
 	polyMask44 = data64("mask44", mask44)
 	polyMask42 = data64("mask42", mask44>>2)
 	polyPad = data64("pad", 1<<40)
-	polyOne = data64("one", 1, 0, 0, 0, 0)
 }
 
 // Rows of the initial state, each in all four quarters of a vector, from
@@ -131,7 +131,9 @@ func rows(name string, first, blocks int) {
 			VPADDD(row[j], v[j], v[j])
 		}
 		VPADDD(last[i], v[3], v[3])
-		for block, x := range transposeQuarters(v, z[20]) {
+		transpose, out := transposeQuarters(v, z[20])
+		transpose.emit()
+		for block, x := range out {
 			if 4*i+block < blocks {
 				VMOVDQU64(x, at(stream+64*(first+4*i+block)))
 			}
@@ -141,17 +143,18 @@ func rows(name string, first, blocks int) {
 
 // transposeQuarters transposes the matrix of 128-bit elements whose rows are
 // v. It needs one more register, and may return it.
-func transposeQuarters(v [4]reg.VecPhysical, free reg.VecPhysical) [4]reg.VecPhysical {
+func transposeQuarters(v [4]reg.VecPhysical, free reg.VecPhysical) (c code, out [4]reg.VecPhysical) {
 	shuffle := func(low, high uint8, x, y *reg.VecPhysical) {
-		VSHUFI32X4(U8(low), *y, *x, free)
-		VSHUFI32X4(U8(high), *y, *x, *y)
-		*x, free = free, *x
+		a, b, t := *x, *y, free
+		c.add(func() { VSHUFI32X4(U8(low), b, a, t) })
+		c.add(func() { VSHUFI32X4(U8(high), b, a, b) })
+		*x, free = t, a
 	}
 	shuffle(0x44, 0xee, &v[0], &v[1]) // a0 a1 b0 b1, a2 a3 b2 b3
 	shuffle(0x44, 0xee, &v[2], &v[3])
 	shuffle(0x88, 0xdd, &v[0], &v[2]) // a0 b0 c0 d0, a1 b1 c1 d1
 	shuffle(0x88, 0xdd, &v[1], &v[3])
-	return [4]reg.VecPhysical{v[0], v[2], v[1], v[3]}
+	return c, [4]reg.VecPhysical{v[0], v[2], v[1], v[3]}
 }
 
 // tailCounters sets the counters of the lanes for block 0 and the tail.
@@ -174,87 +177,87 @@ func chunkCounters(state reg.GPPhysical) {
 	VMOVDQU64(z[1], at(counters+64))
 }
 
-// nextCounters advances the counters of the lanes by a chunk.
-func nextCounters() {
-	VPBROADCASTD(step32, z[0])
-	for i := range 2 {
-		VPADDD(at(counters+64*i), z[0], z[1+i])
-		VMOVDQU64(z[1+i], at(counters+64*i))
-	}
+// nextCounters advances the counters of a half by a chunk. The registers of the
+// half are free.
+func nextCounters(half int) {
+	x := z[16*half]
+	VPBROADCASTD(step32, x)
+	VPADDD(at(counters+64*half), x, x)
+	VMOVDQU64(x, at(counters+64*half))
 }
 
-// rounds32 does the rounds of 32 blocks. A vector has the same word of 16
-// blocks; word i is in registers i and 16+i, and no register is left: the
-// initial state is in memory. Sixteen blocks would leave half the capacity
-// of the processor idle, as each result takes two cycles.
-func rounds32(name string) {
-	start32()
-	rounds(name, 10)
-}
+// 32 blocks are two halves. A vector has the same word of 16 blocks; word i is in
+// registers i and 16+i, and no register is left: the initial state is in memory.
+// Sixteen blocks alone would leave half the capacity of the processor idle, as
+// each result takes two cycles.
 
-func start32() {
-	for i := range 16 {
+// startHalf loads the initial state.
+func startHalf(half int) (c code) {
+	for i, x := range z[16*half:][:16] {
 		if i == 12 {
-			VMOVDQU32(at(counters), z[i])
-			VMOVDQU32(at(counters+64), z[16+i])
-			continue
+			c.add(func() { VMOVDQU64(at(counters+64*half), x) })
+		} else {
+			c.add(func() { VPBROADCASTD(at(words+4*i), x) })
 		}
-		VPBROADCASTD(at(words+4*i), z[i])
-		VMOVDQA64(z[i], z[16+i])
 	}
+	return c
 }
 
-// rounds does n double rounds.
-func rounds(name string, n int) {
-	label := name + "Round"
-	MOVL(U32(n), reg.ECX)
-	alignLoop()
-	Label(label)
-	for diagonal := range 2 {
-		quarterRounds(quarters32(diagonal))
-	}
-	SUBL(U8(1), reg.ECX)
-	JNZ(LabelRef(label))
-}
-
-// quarters32 are the registers of each quarter round of 32 blocks, by columns or
-// by diagonals.
-func quarters32(diagonal int) (q [][4]reg.VecPhysical) {
-	for half := range 2 {
-		for i := range 4 {
-			var v [4]reg.VecPhysical
-			for j := range 4 {
-				v[j] = z[16*half+4*j+(i+j*diagonal)%4]
-			}
-			q = append(q, v)
+// quarters are the registers of the quarter rounds of a half, by columns or by
+// diagonals.
+func quarters(half, diagonal int) (q [][4]reg.VecPhysical) {
+	for i := range 4 {
+		var v [4]reg.VecPhysical
+		for j := range 4 {
+			v[j] = z[16*half+4*j+(i+j*diagonal)%4]
 		}
+		q = append(q, v)
 	}
 	return q
 }
 
-// rounds32Hashing does what rounds32 does, and hashes the chunk at AX. The
-// rounds alone leave a quarter of the capacity idle: eight chains of
+func quarters32(diagonal int) [][4]reg.VecPhysical {
+	return append(quarters(0, diagonal), quarters(1, diagonal)...)
+}
+
+// doubleRound is that of a half.
+func doubleRound(half int) (c code) {
+	for diagonal := range 2 {
+		for _, step := range quarterSteps(quarters(half, diagonal)) {
+			c = append(c, step...)
+		}
+	}
+	return c
+}
+
+// doubleRounds does n double rounds of both halves.
+func doubleRounds(name string, n int) {
+	if n > 1 {
+		MOVL(U32(n), reg.ECX)
+		alignLoop()
+		Label(name)
+	}
+	for diagonal := range 2 {
+		quarterRounds(quarters32(diagonal))
+	}
+	if n > 1 {
+		SUBL(U8(1), reg.ECX)
+		JNZ(LabelRef(name))
+	}
+}
+
+// hashingRounds does eight double rounds of both halves, and hashes the chunk at
+// AX. The rounds alone leave a quarter of the capacity idle: eight chains of
 // instructions are too few. Two thirds through each round the words of the
 // first row have done their part, and wait in memory for the next round; in the
 // meantime their eight registers are those of Poly1305, for eight blocks a
-// time. A double round has no use for more than two of those, so that eight
-// double rounds hash the chunk.
-func rounds32Hashing() {
-	factors := reg.R10
-	start32()
-	Comment("The first group of a message: accumulators times one")
-	LEAQ(at(step), factors)
-	LEAQ(polyOne, reg.RCX)
-	TESTL(reg.R11L, reg.R11L)
-	CMOVQNE(reg.RCX, factors)
-	XORL(reg.R11L, reg.R11L)
-	q := quarters32(0)
-	for i, v := range q {
-		VMOVDQU64(v[0], at(spill+64*i))
-	}
+// time. R11 is 1 before the first group of a message.
+func hashingRounds() {
+	firstFactor()
 	var free [8]reg.VecPhysical
-	for i, v := range q {
+	for i, v := range quarters32(0) {
 		free[i] = v[0]
+		VMOVDQU64(v[0], at(spill+64*i))
 	}
 	MOVL(U32(chunk/group), reg.ECX)
 	alignLoop()
@@ -262,72 +265,75 @@ func rounds32Hashing() {
 	for i := range 4 {
 		q := quarters32(i % 2)
 		steps := quarterSteps(q)
-		var store code
 		for j, v := range q {
-			VPADDD(at(spill+64*j), v[1], v[0])
-			store.add(func() { VMOVDQU64(v[0], at(spill+64*j)) })
+			VMOVDQU64(at(spill+64*j), v[0])
 		}
-		for _, s := range steps[1:8] {
+		for _, s := range steps[:8] {
 			s.emit()
 		}
-		store.emit()
-		var rest code
-		for _, s := range steps[8:] {
-			rest = append(rest, s...)
+		for j, v := range q {
+			VMOVDQU64(v[0], at(spill+64*j))
 		}
-		weave(rest, eightBlocks(free, reg.RAX, factors, i))
+		weave(slices.Concat(steps[8:]...), quarterGroup(free, reg.RAX, i))
 	}
-	LEAQ(at(step), factors)
+	LEAQ(factorAt(4, 0), reg.RDX)
 	ADDQ(U32(group), reg.RAX)
 	SUBL(U8(1), reg.ECX)
 	JNZ(LabelRef("hashingRounds"))
-	for i, v := range q {
-		VMOVDQU64(at(spill+64*i), v[0])
+	for i, x := range free {
+		VMOVDQU64(at(spill+64*i), x)
 	}
-	rounds("last", 2)
 }
 
-// output32 ends what rounds32 began: it adds the initial state, and has f emit
-// code for each block, which is then in order in one register.
-func output32(f func(block int, x reg.VecPhysical)) {
-	free := z[31]
-	VMOVDQU64(free, at(spill))
-	for half := range 2 {
-		v := z[16*half:][:16]
-		if half == 1 {
-			VMOVDQU64(at(spill), z[31])
-			free = z[0]
-		}
-		for i := range v {
-			if i == 12 {
-				VPADDD(at(counters+64*half), v[i], v[i])
-			} else {
-				VPADDD_BCST(at(words+4*i), v[i], v[i])
-			}
-		}
-		var m [4][4]reg.VecPhysical // by words, then by blocks
-		for i := range m {
-			w := v[4*i:][:4]
-			a, b, c, d := w[0], w[1], w[2], w[3]
-			VPUNPCKLDQ(b, a, free) // a0 b0 a1 b1
-			VPUNPCKHDQ(b, a, b)    // a2 b2 a3 b3
-			VPUNPCKLDQ(d, c, a)
-			VPUNPCKHDQ(d, c, d)
-			VPUNPCKLQDQ(a, free, c) // a0 b0 c0 d0
-			VPUNPCKHQDQ(a, free, a)
-			VPUNPCKLQDQ(d, b, free)
-			VPUNPCKHQDQ(d, b, d)
-			m[i] = [4]reg.VecPhysical{c, a, free, d}
-			free = b
-		}
-		for j := range 4 {
-			out := transposeQuarters([4]reg.VecPhysical{m[0][j], m[1][j], m[2][j], m[3][j]}, free)
-			for i, x := range out {
-				f(16*half+4*i+j, x)
-			}
-			free = out[0]
+// outputHalf ends a half: it adds the initial state, and has f emit code for each
+// block, which is then in order in one register. It has only the registers
+// of the half, so that one vector waits in memory.
+func outputHalf(half int, f func(block int, x reg.VecPhysical)) (c code) {
+	v := z[16*half:][:16]
+	for i, x := range v {
+		if i == 12 {
+			c.add(func() { VPADDD(at(counters+64*half), x, x) })
+		} else {
+			c.add(func() { VPADDD_BCST(at(words+4*i), x, x) })
 		}
 	}
+	last, waiting := at(spill), at(spill+64)
+	free := v[15]
+	c.add(func() { VMOVDQU64(v[15], last) })
+	var m [4][4]reg.VecPhysical // by words, then by blocks
+	for i := range m {
+		w0, w1, w2, w3 := v[4*i], v[4*i+1], v[4*i+2], v[4*i+3]
+		if i == 3 {
+			w3 = m[0][3]
+			c.add(func() { VMOVDQU64(w3, waiting) })
+			c.add(func() { VMOVDQU64(last, w3) })
+		}
+		t := free
+		c.add(func() { VPUNPCKLDQ(w1, w0, t) })  // 0 1 of blocks 0, 1
+		c.add(func() { VPUNPCKHDQ(w1, w0, w1) }) // 0 1 of blocks 2, 3
+		c.add(func() { VPUNPCKLDQ(w3, w2, w0) })
+		c.add(func() { VPUNPCKHDQ(w3, w2, w3) })
+		c.add(func() { VPUNPCKLQDQ(w0, t, w2) }) // 0 1 2 3 of block 0
+		c.add(func() { VPUNPCKHQDQ(w0, t, w0) })
+		c.add(func() { VPUNPCKLQDQ(w3, w1, t) })
+		c.add(func() { VPUNPCKHQDQ(w3, w1, w3) })
+		m[i] = [4]reg.VecPhysical{w2, w0, t, w3}
+		free = w1
+	}
+	for j := range 4 {
+		column := [4]reg.VecPhysical{m[0][j], m[1][j], m[2][j], m[3][j]}
+		transpose, out := transposeQuarters(column, free)
+		c = append(c, transpose...)
+		for i, x := range out {
+			c.add(func() { f(16*half+4*i+j, x) })
+		}
+		free = column[0]
+		if j == 2 {
+			m[0][3] = column[1]
+			c.add(func() { VMOVDQU64(waiting, column[1]) })
+		}
+	}
+	return c
 }
 
 // alignLoop has the loop that follows begin where a line of the cache does.

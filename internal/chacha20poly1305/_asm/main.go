@@ -9,6 +9,11 @@
 package main
 
 import (
+	"bytes"
+	"flag"
+	"log"
+	"os"
+
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -31,9 +36,10 @@ const (
 	counters = words + 64          // block counters of the 32 lanes
 	scalars  = counters + 128      // r0, r1, s1 of Poly1305 in 64-bit limbs
 	stream   = scalars + 64        // block 0, then key stream of the tail, then its ciphertext
-	lanes    = stream + 64 + chunk // 4 x 3 x 8 accumulators
-	step     = lanes + 4*3*64      // r^32 in limbs, and 20 times the upper two
-	powers   = step + 64           // r^32 .. r^1, then 32 zeros: one such row per limb
+	lanes    = stream + 64 + chunk // accumulators of 8 lanes, three limbs
+	parts    = lanes + 3*64        // sums that are to become those
+	steps    = parts + 6*64        // r^8, r^16, r^24, r^32, see poly.go
+	powers   = steps + 3*64        // r^32 .. r^1, then 32 zeros: one such row per limb
 	spill    = powers + 3*64*8     // eight vectors
 	frame    = spill + 8*64        // a multiple of 64
 	small    = stream + 5*4*64     // what a small message uses of it
@@ -92,6 +98,21 @@ func main() {
 	constants()
 	crypt()
 	Generate()
+	nameCommand()
+}
+
+// nameCommand corrects the header, where avo has the name of this file for the
+// package.
+func nameCommand() {
+	name := flag.Lookup("out").Value.String()
+	b, err := os.ReadFile(name)
+	if err == nil {
+		b = bytes.Replace(b, []byte("command: go run main.go "), []byte("command: go run -C _asm . "), 1)
+		err = os.WriteFile(name, b, 0o666)
+	}
+	if err != nil {
+		log.Fatal(err)
+	}
 }
 
 // crypt is the only function. It takes associated data and a piece of a message,
@@ -132,10 +153,14 @@ func crypt() {
 	JBE(LabelRef("rows20"))
 	Label("lanes32")
 	tailCounters(reg.R8)
-	rounds32("tail")
-	output32(func(block int, x reg.VecPhysical) {
+	startHalf(0).emit()
+	startHalf(1).emit()
+	doubleRounds("tailRounds", 10)
+	toFrame := func(block int, x reg.VecPhysical) {
 		VMOVDQU64(x, at(stream+64*block))
-	})
+	}
+	outputHalf(0, toFrame).emit()
+	outputHalf(1, toFrame).emit()
 	CMPQ(blocks, U8(33)) // one block is left over
 	JNE(LabelRef("onetime"))
 	for i, x := range row {
@@ -173,9 +198,15 @@ func crypt() {
 }
 
 // chunks takes whole chunks. The hash goes along with the rounds: when opening,
-// that of the same chunk; when sealing, that of the chunk before.
+// that of the same chunk; when sealing, that of the chunk before. The second half
+// is a double round behind the first, so that the output of one half goes
+// along with rounds of the other.
 func chunks() {
 	mode, count, first := reg.R12, reg.R13, reg.R11
+	output := func(block int, x reg.VecPhysical) {
+		VPXORQ(Mem{Base: src, Disp: 64 * block}, x, x)
+		VMOVDQU64(x, Mem{Base: dst, Disp: 64 * block})
+	}
 	Comment("Whole chunks: R13 counts, R12 is 0 sealing, 1 opening, 2 in the tail, R11 is 1 before the first group")
 	MOVL(U32(1), first.As32())
 	SHRQ(U8(11), count)
@@ -185,31 +216,38 @@ func chunks() {
 	chunkCounters(reg.RAX)
 	Load(Param("dst"), dst)
 	Load(Param("src"), src)
+	startHalf(0).emit()
+	doubleRound(0).emit()
 	TESTL(mode.As32(), mode.As32())
 	JNZ(LabelRef("chunk"))
-	rounds32("chunk")
+	startHalf(1).emit()
+	doubleRounds("firstRounds", 9)
 	JMP(LabelRef("output"))
 
 	Label("chunk")
+	startHalf(1).emit()
 	LEAQ(Mem{Base: dst, Disp: -chunk}, reg.RAX)
 	TESTL(mode.As32(), mode.As32())
 	CMOVQNE(src, reg.RAX)
-	rounds32Hashing()
+	hashingRounds()
+	doubleRounds("", 1)
 	Label("output")
-	output32(func(block int, x reg.VecPhysical) {
-		VPXORQ(Mem{Base: src, Disp: 64 * block}, x, x)
-		VMOVDQU64(x, Mem{Base: dst, Disp: 64 * block})
-	})
-	nextCounters()
+	weave(outputHalf(0, output), doubleRound(1))
+	nextCounters(0)
+	SUBQ(U8(1), count)
+	JZ(LabelRef("lastOutput"))
+	weave(append(startHalf(0), doubleRound(0)...), outputHalf(1, output))
+	nextCounters(1)
 	ADDQ(U32(chunk), src)
 	ADDQ(U32(chunk), dst)
-	SUBQ(U8(1), count)
-	JNZ(LabelRef("chunk"))
+	JMP(LabelRef("chunk"))
+	Label("lastOutput")
+	outputHalf(1, output).emit()
 
 	TESTL(mode.As32(), mode.As32())
 	JNZ(LabelRef("tail"))
-	LEAQ(Mem{Base: dst, Disp: -chunk}, reg.RAX)
-	MOVL(U32(chunk/group), reg.ECX)
+	MOVQ(dst, reg.RAX)
+	MOVL(U32(chunk/group), reg.ESI)
 	Label("hash")
 	groups()
 	CMPL(mode.As32(), U8(2))

@@ -141,12 +141,10 @@ func clearSums() {
 
 // multiplyAdd adds the products of x and factor to sums.
 func multiplyAdd(x []reg.VecPhysical) {
-	f := factor
-	// The limb of weight 2^132 counts 4*5 times.
-	for i, by := range [3][3]reg.VecPhysical{{f[0], f[1], f[2]}, {f[4], f[0], f[1]}, {f[3], f[4], f[0]}} {
-		for j, y := range by {
-			VPMADD52LUQ(y, x[i], sums[2*j])
-			VPMADD52HUQ(y, x[i], sums[2*j+1])
+	for i, by := range limbFactors {
+		for j, f := range by {
+			VPMADD52LUQ(factor[f], x[i], sums[2*j])
+			VPMADD52HUQ(factor[f], x[i], sums[2*j+1])
 		}
 	}
 }
@@ -183,21 +181,26 @@ func carry(x []reg.VecPhysical) {
 	VPADDQ(t[3], s[0], x[0])
 }
 
+// split loads eight blocks and has their limbs in m.
+func split(p reg.GPPhysical, offset int, m []reg.VecPhysical) {
+	source := Mem{Base: p, Disp: offset}
+	VMOVDQU64(source, t[0])
+	VPUNPCKLQDQ(source.Offset(64), t[0], m[0])
+	VPUNPCKHQDQ(source.Offset(64), t[0], m[2])
+	VPSRLQ(U8(44), m[0], t[0])
+	VPSLLQ(U8(20), m[2], m[1])
+	VPANDQ(maskLow, m[0], m[0])
+	VPTERNLOGQ(U8(0xa8), maskLow, t[0], m[1]) // (m1 | t0) & mask
+	VPSRLQ(U8(24), m[2], m[2])
+	VPORQ(pad, m[2], m[2])
+}
+
 // addBlocks adds eight blocks to x.
 func addBlocks(p reg.GPPhysical, offset int, x []reg.VecPhysical) {
-	m := Mem{Base: p, Disp: offset}
-	VMOVDQU64(m, t[0])
-	VPUNPCKLQDQ(m.Offset(64), t[0], t[1])
-	VPUNPCKHQDQ(m.Offset(64), t[0], t[2])
-	VPSRLQ(U8(44), t[1], t[0])
-	VPSLLQ(U8(20), t[2], t[3])
-	VPANDQ(maskLow, t[1], t[1])
-	VPTERNLOGQ(U8(0xa8), maskLow, t[0], t[3]) // (t3 | t0) & mask
-	VPSRLQ(U8(24), t[2], t[2])
-	VPADDQ(t[1], x[0], x[0])
-	VPORQ(pad, t[2], t[2])
-	VPADDQ(t[3], x[1], x[1])
-	VPADDQ(t[2], x[2], x[2])
+	split(p, offset, t[1:4])
+	for i := range x {
+		VPADDQ(t[1+i], x[i], x[i])
+	}
 }
 
 // times20 completes factor.
@@ -248,6 +251,16 @@ func computePowers() {
 			VPBROADCASTQ(from[i].AsX(), to[i])
 		}
 	}
+	// step has r^(8 n), from lane 0 of x, for the groups. Factor may be lost.
+	step := func(n int, x []reg.VecPhysical) {
+		for i := range x {
+			VMOVDQA64(x[i], factor[i])
+		}
+		times20()
+		for i := range factor {
+			VMOVQ(factor[i].AsX(), factorAt(n, i))
+		}
+	}
 	store := func(x []reg.VecPhysical, highest int) {
 		for i := range x {
 			VMOVDQU64(x[i], at(powers+512*i+8*(32-highest)))
@@ -267,9 +280,11 @@ func computePowers() {
 	choose(0x0f, z[9:12], one)
 	multiply(x, x) // 8 .. 1
 	store(x, 8)
+	step(1, x)
 	broadcast(x, factor[:3])
 	multiply(z[6:9], x) // 16 .. 9
 	store(z[6:9], 16)
+	step(2, z[6:9])
 	broadcast(z[6:9], factor[:3])
 	multiply(z[9:12], x) // 24 .. 17
 	store(z[9:12], 24)
@@ -277,13 +292,8 @@ func computePowers() {
 	multiplyAdd(z[6:9]) // 32 .. 25
 	carry(x)
 	store(x, 32)
-	for i := range 3 {
-		VMOVDQA64(x[i], factor[i])
-	}
-	times20()
-	for i := range factor {
-		VMOVQ(factor[i].AsX(), at(step+8*i))
-	}
+	step(3, z[9:12])
+	step(4, x)
 	VPXORQ(t[0], t[0], t[0])
 	for i := range 3 {
 		for j := range 4 {
@@ -322,67 +332,123 @@ func hInLanes(x []reg.VecPhysical) {
 // startLanes has h in the first lane of the accumulators in the frame.
 func startLanes() {
 	hInLanes(z[0:3])
-	VPXORQ(z[3], z[3], z[3])
-	for i := range 12 {
-		VMOVDQU64(z[min(i, 3)], at(lanes+64*i))
-	}
-}
-
-// groups hashes the CX groups at AX. R11 is 1 before the first of a message, of
-// which the accumulators are not to be multiplied.
-func groups() {
-	p, count, first := reg.RAX, reg.RCX, reg.R11
-	for i := range 12 {
-		VMOVDQU64(at(lanes+64*i), z[i])
-	}
-	for i := range factor {
-		VPBROADCASTQ(at(step+8*i), factor[i])
-	}
-	loadMasks()
-	TESTL(first.As32(), first.As32())
-	JZ(LabelRef("group"))
-	XORL(first.As32(), first.As32())
-	for i := range 4 {
-		addBlocks(p, 128*i, z[3*i:][:3])
-	}
-	ADDQ(U32(group), p)
-	SUBL(U8(1), count.As32())
-	JZ(LabelRef("groupsDone"))
-	alignLoop()
-	Label("group")
-	for i := range 4 {
-		x := z[3*i:][:3]
-		clearSums()
-		multiplyAdd(x)
-		carry(x)
-		addBlocks(p, 128*i, x)
-	}
-	ADDQ(U32(group), p)
-	SUBL(U8(1), count.As32())
-	JNZ(LabelRef("group"))
-	Label("groupsDone")
-	for i := range 12 {
+	for i := range 3 {
 		VMOVDQU64(z[i], at(lanes+64*i))
 	}
 }
 
-// eightBlocks is what groups does for the eight blocks at p + 128*i, with few
-// registers: the rest is in memory.
-func eightBlocks(free [8]reg.VecPhysical, p, factors reg.GPPhysical, i int) (c code) {
+// A group has four times eight blocks, which are m0 .. m3: the accumulators x
+// become
+//
+//	x r^32 + m0 r^24 + m1 r^16 + m2 r^8 + m3
+//
+// with one carry for four products. Before the first group x is what was
+// hashed before, in lane 0, and belongs to m0: it is multiplied by r^24. DX
+// points to the factor of x.
+
+// factorAt is where limb i of r^(8 n) is; 3 and 4 are 20 times the upper two.
+func factorAt(n, i int) Mem { return at(steps + 40*(n-1) + 8*i) }
+
+// firstFactor sets DX for the next group. R11 is 1 before the first of a
+// message. It uses CX.
+func firstFactor() {
+	LEAQ(factorAt(4, 0), reg.RDX)
+	LEAQ(factorAt(3, 0), reg.RCX)
+	TESTL(reg.R11L, reg.R11L)
+	CMOVQNE(reg.RCX, reg.RDX)
+	XORL(reg.R11L, reg.R11L)
+}
+
+// limbFactors says which limb of a factor makes which limb of a product with
+// limb i. That of weight 2^132 counts 4*5 times.
+var limbFactors = [3][3]int{{0, 1, 2}, {4, 0, 1}, {3, 4, 0}}
+
+// multiplyAddLimb adds the product of limb i, which is x, and a factor in memory.
+func multiplyAddLimb(i int, x reg.VecPhysical, by Mem, sum [6]reg.VecPhysical) (c code) {
+	for j, f := range limbFactors[i] {
+		c.add(func() { VPMADD52LUQ_BCST(by.Offset(8*f), x, sum[2*j]) })
+		c.add(func() { VPMADD52HUQ_BCST(by.Offset(8*f), x, sum[2*j+1]) })
+	}
+	return c
+}
+
+// groups hashes the SI groups at AX. R11 is 1 before the first of a message.
+func groups() {
+	p, count := reg.RAX, reg.RSI
+	x := z[0:3]
+	for i := range x {
+		VMOVDQU64(at(lanes+64*i), x[i])
+	}
+	loadMasks()
+	firstFactor()
+	alignLoop()
+	Label("group")
+	clearSums()
+	for i := range 3 {
+		m := z[3+3*i:][:3]
+		split(p, 128*i, m)
+		for j := range m {
+			multiplyAddLimb(j, m[j], factorAt(3-i, 0), sums).emit()
+		}
+	}
+	for j := range x {
+		multiplyAddLimb(j, x[j], Mem{Base: reg.RDX}, sums).emit()
+	}
+	carry(x)
+	addBlocks(p, 384, x)
+	LEAQ(factorAt(4, 0), reg.RDX)
+	ADDQ(U32(group), p)
+	SUBL(U8(1), count.As32())
+	JNZ(LabelRef("group"))
+	for i := range x {
+		VMOVDQU64(x[i], at(lanes+64*i))
+	}
+}
+
+// quarterGroup is quarter i of a group at p, with few registers: the rest is in
+// memory.
+func quarterGroup(free [8]reg.VecPhysical, p reg.GPPhysical, i int) (c code) {
 	sum := [6]reg.VecPhysical(free[:6])
 	x, t := free[6], free[7]
 	op := c.add
-	factor := func(i int) Mem { return Mem{Base: factors, Disp: 8 * i} }
-	for _, s := range sum {
-		op(func() { VPXORQ(s, s, s) })
-	}
-	for l, by := range [3][3]int{{0, 1, 2}, {4, 0, 1}, {3, 4, 0}} {
-		op(func() { VMOVDQU64(at(lanes+64*(3*i+l)), x) })
-		for j, f := range by {
-			op(func() { VPMADD52LUQ_BCST(factor(f), x, sum[2*j]) })
-			op(func() { VPMADD52HUQ_BCST(factor(f), x, sum[2*j+1]) })
+	low, high := Mem{Base: p, Disp: 128 * i}, Mem{Base: p, Disp: 128*i + 64}
+
+	if i == 0 {
+		for _, s := range sum {
+			op(func() { VPXORQ(s, s, s) })
+		}
+		for l := range 3 {
+			op(func() { VMOVDQU64(at(lanes+64*l), x) })
+			c = append(c, multiplyAddLimb(l, x, Mem{Base: reg.RDX}, sum)...)
+		}
+	} else {
+		for j, s := range sum {
+			op(func() { VMOVDQU64(at(parts+64*j), s) })
 		}
 	}
+	if i < 3 {
+		by := factorAt(3-i, 0)
+		op(func() { VMOVDQU64(low, t) })
+		op(func() { VPUNPCKLQDQ(high, t, x) })
+		op(func() { VPANDQ_BCST(polyMask44, x, t) })
+		c = append(c, multiplyAddLimb(0, t, by, sum)...)
+		op(func() { VPSRLQ(U8(44), x, t) })
+		op(func() { VMOVDQU64(low, x) })
+		op(func() { VPUNPCKHQDQ(high, x, x) })
+		op(func() { VPSLLQ(U8(20), x, x) })
+		op(func() { VPTERNLOGQ_BCST(U8(0xa8), polyMask44, x, t) }) // (t | x) & mask
+		c = append(c, multiplyAddLimb(1, t, by, sum)...)
+		op(func() { VMOVDQU64(low, x) })
+		op(func() { VPUNPCKHQDQ(high, x, x) })
+		op(func() { VPSRLQ(U8(24), x, x) })
+		op(func() { VPORQ_BCST(polyPad, x, x) })
+		c = append(c, multiplyAddLimb(2, x, by, sum)...)
+		for j, s := range sum {
+			op(func() { VMOVDQU64(s, at(parts+64*j)) })
+		}
+		return c
+	}
+
 	l0, h0, l1, h1, l2, h2 := sum[0], sum[1], sum[2], sum[3], sum[4], sum[5]
 	op(func() { VPSLLQ(U8(10), h2, t) })
 	op(func() { VPSLLQ(U8(12), h2, x) })
@@ -405,21 +471,20 @@ func eightBlocks(free [8]reg.VecPhysical, p, factors reg.GPPhysical, i int) (c c
 	op(func() { VPADDQ(h2, l0, l0) })
 	op(func() { VPADDQ(x, l0, l0) })
 
-	m := Mem{Base: p, Disp: 128 * i}
-	op(func() { VMOVDQU64(m, t) })
-	op(func() { VPUNPCKLQDQ(m.Offset(64), t, h0) })
-	op(func() { VPUNPCKHQDQ(m.Offset(64), t, h1) })
+	op(func() { VMOVDQU64(low, t) })
+	op(func() { VPUNPCKLQDQ(high, t, h0) })
+	op(func() { VPUNPCKHQDQ(high, t, h1) })
 	op(func() { VPSRLQ(U8(44), h0, t) })
 	op(func() { VPSLLQ(U8(20), h1, h2) })
 	op(func() { VPANDQ_BCST(polyMask44, h0, h0) })
 	op(func() { VPSRLQ(U8(24), h1, h1) })
-	op(func() { VPTERNLOGQ_BCST(U8(0xa8), polyMask44, t, h2) }) // (h2 | t) & mask
+	op(func() { VPTERNLOGQ_BCST(U8(0xa8), polyMask44, t, h2) })
 	op(func() { VPORQ_BCST(polyPad, h1, h1) })
 	op(func() { VPADDQ(h0, l0, l0) })
 	op(func() { VPADDQ(h2, l1, l1) })
 	op(func() { VPADDQ(h1, l2, l2) })
 	for j, l := range []reg.VecPhysical{l0, l1, l2} {
-		op(func() { VMOVDQU64(l, at(lanes+64*(3*i+j))) })
+		op(func() { VMOVDQU64(l, at(lanes+64*j)) })
 	}
 	return c
 }
@@ -435,7 +500,7 @@ func loadPowers(m Mem) {
 // hashTail hashes the tail, whose ciphertext is in the frame, and leaves all that
 // was hashed in h.
 func hashTail() {
-	n, p, left := reg.R13, reg.RAX, reg.RCX
+	n, p, left := reg.R13, reg.RAX, reg.RSI
 	Load(Param("n"), n)
 	LEAQ(at(stream+64), p)
 	CMPQ(n, U32(group))
@@ -451,7 +516,6 @@ func hashTail() {
 
 	Label("remainder")
 	Comment("Less than a group is left")
-	left = reg.RSI
 	MOVQ(n, left)
 	MOVQ(n, reg.RDI)
 	ANDL(U32(group-1), left.As32())
@@ -509,14 +573,12 @@ func fold() {
 	loadMasks()
 	VMOVDQU64(laneOrder, order)
 	clearSums()
-	for i := range 4 {
-		x := z[3*i:][:3]
-		loadPowers(at(powers + 64*i))
-		for j := range x {
-			VMOVDQU64(at(lanes+64*(3*i+j)), x[j])
-		}
-		multiplyAdd(x)
+	x := z[0:3]
+	loadPowers(at(powers + 8*24))
+	for i := range x {
+		VMOVDQU64(at(lanes+64*i), x[i])
 	}
+	multiplyAdd(x)
 	sumLanes()
 }
 
