@@ -37,7 +37,9 @@ func (k *Key) Seal(dst, src []byte, nonce *[NonceSize]byte, associated []byte) {
 func (k *Key) Open(dst, src []byte, nonce *[NonceSize]byte, associated []byte) bool {
 	s := state{open: true}
 	s.run(&k.key, nonce, dst, src[:len(dst)], associated)
-	return subtle.ConstantTimeCompare(s.tag[:], src[len(dst):]) == 1
+	ok := subtle.ConstantTimeCompare(s.tag[:], src[len(dst):]) == 1
+	clear(s.tag[:]) // of a forgery it is the tag that would be right
+	return ok
 }
 
 // state is what crypt carries from one piece of a message to the next. The

@@ -12,7 +12,9 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"unsafe"
 
+	"golang.org/x/crypto/chacha20"
 	xcrypto "golang.org/x/crypto/chacha20poly1305"
 
 	"github.com/objseal/objseal/internal/cpu"
@@ -288,8 +290,7 @@ func TestPoly1305(t *testing.T) {
 	}
 	ss := [][2]uint64{{0, 0}, {all, all}, {all, 0}, {1, 0}, {5, 0}, {all - 4, all}}
 
-	// Blocks of 16 bytes, which with 2^128 are near 2^129, near 2^128, and
-	// such that with r = 1, 2 or 4 sums come near 2^130-5.
+	// Blocks that are near 2^129, near 2^128, or have all bits of some limbs.
 	block := func(low, high uint64) []byte {
 		return binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(nil, low), high)
 	}
@@ -311,8 +312,6 @@ func TestPoly1305(t *testing.T) {
 			copy(b[max(0, n-16):], block(all, all))
 			return b
 		},
-		// 2^128 + 2^128 + (2^128 - 1) + 2^128 + (2^128 - 4) = 5*2^128 - 5, and so on:
-		// with r = 1 the sum passes 2^130-5 at each of its edges.
 		"counting": func(n int) []byte {
 			b := make([]byte, n)
 			for i := range b {
@@ -357,25 +356,26 @@ func TestPoly1305Random(t *testing.T) {
 	needIFMA(t)
 	src := random(6)
 	pick := rand.New(src)
-	sparse := func() uint64 {
+	extreme := func() uint64 {
+		a, b, c := pick.Uint64(), pick.Uint64(), pick.Uint64()
 		switch pick.IntN(3) {
 		case 0:
-			return pick.Uint64() & pick.Uint64() & pick.Uint64()
+			return a & b & c
 		case 1:
-			return pick.Uint64() | pick.Uint64() | pick.Uint64()
+			return a | b | c
 		}
-		return pick.Uint64()
+		return a
 	}
 	var key [32]byte
 	var nonce [12]byte
 	for range 3000 {
-		r := [2]uint64{sparse() & 0x0ffffffc0fffffff, sparse() & 0x0ffffffc0ffffffc}
-		s := [2]uint64{sparse(), sparse()}
+		r := [2]uint64{extreme() & 0x0ffffffc0fffffff, extreme() & 0x0ffffffc0ffffffc}
+		s := [2]uint64{extreme(), extreme()}
 		m := make([]byte, pick.IntN(3000))
 		src.Read(m)
 		if pick.IntN(2) == 0 {
 			for i := range m {
-				m[i] |= byte(pick.Uint64()) | byte(pick.Uint64())
+				m[i] |= byte(extreme())
 			}
 		}
 		authenticated := binary.LittleEndian.AppendUint64(pad16(bytes.Clone(m)), 0)
@@ -384,6 +384,93 @@ func TestPoly1305Random(t *testing.T) {
 		st.run(&key, &nonce, make([]byte, len(m)), m, nil)
 		if want := poly1305(r, s, authenticated); st.tag != want {
 			t.Fatalf("r=%x, s=%x, len=%d: tag %x, want %x", r, s, len(m), st.tag, want)
+		}
+	}
+}
+
+// Sums of blocks, with r = 1, around 2^130-5 and its multiple: the last reduction.
+func TestPoly1305Reduction(t *testing.T) {
+	needIFMA(t)
+	var key [32]byte
+	var nonce [12]byte
+	one := big.NewInt(1)
+	reductions := 0
+	for _, n := range []int{32, 96, 160, 528, 544, 2080, 2592} {
+		blocks := int64(n/16) + 1 // and that of the lengths
+		for e := int64(-7); e <= 7; e++ {
+			for _, multiple := range []int64{(blocks + 1) / 4, (blocks+1)/4 + 1} {
+				// blocks times 2^128, the lengths, and two blocks that make up for the rest
+				want := new(big.Int).Lsh(one, 130)
+				want.Sub(want, big.NewInt(5))
+				want.Mul(want, big.NewInt(multiple))
+				rest := new(big.Int).Add(want, big.NewInt(e))
+				rest.Sub(rest, new(big.Int).Lsh(big.NewInt(blocks), 128))
+				rest.Sub(rest, new(big.Int).Lsh(big.NewInt(int64(n)), 64))
+				m := make([]byte, n)
+				fill := new(big.Int).Sub(new(big.Int).Lsh(one, 128), one)
+				for at := 0; at < n && rest.Sign() > 0; at += 16 {
+					b := fill
+					if rest.Cmp(fill) < 0 {
+						b = rest
+					}
+					var word [16]byte
+					b.FillBytes(word[:])
+					for i := range word {
+						m[at+i] = word[15-i]
+					}
+					rest = new(big.Int).Sub(rest, b)
+				}
+				if rest.Sign() != 0 {
+					continue // no such message
+				}
+				lengths := binary.LittleEndian.AppendUint64(make([]byte, 8), uint64(n))
+				st := state{r: [2]uint64{1, 0}, started: true, open: true}
+				st.run(&key, &nonce, make([]byte, n), m, nil)
+				if want := poly1305([2]uint64{1, 0}, [2]uint64{}, append(m, lengths...)); st.tag != want {
+					t.Errorf("len=%d, %d times 2^130-5 and %d: tag %x, want %x", n, multiple, e, st.tag, want)
+				}
+				reductions++
+			}
+		}
+	}
+	if reductions < 50 {
+		t.Errorf("only %d cases", reductions)
+	}
+}
+
+// A tail, less than a block, around the end of a page, where it is taken by bytes.
+func TestTailAtPageEnd(t *testing.T) {
+	needIFMA(t)
+	const page = 4096
+	area := func() []byte {
+		b := make([]byte, 4*page)
+		return b[-uintptr(unsafe.Pointer(unsafe.SliceData(b)))%page:][:3*page]
+	}
+	from, to := area(), area()
+	r := random(7)
+	var key [32]byte
+	var nonce [12]byte
+	r.Read(key[:])
+	var k Key
+	k.Init(&key)
+	ref := reference(t, key[:])
+	for tail := 1; tail < 64; tail++ {
+		n := 64 + tail
+		for d := range 66 {
+			src := from[page-64-d:][:n:n]
+			r.Read(src)
+			want := ref.Seal(nil, nonce[:], src, nil)
+			for _, dst := range [][]byte{to[page-64-d:], to[page-64-(d+33)%66:], to[page/2:], from[page-64-d:]} {
+				plaintext := bytes.Clone(src)
+				dst = dst[: n+TagSize : n+TagSize]
+				k.Seal(dst, src, &nonce, nil)
+				if !bytes.Equal(dst, want) {
+					t.Fatalf("len=%d, %d bytes before the end of a page: Seal differs", n, d)
+				}
+				if !k.Open(src, dst, &nonce, nil) || !bytes.Equal(src, plaintext) {
+					t.Fatalf("len=%d, %d bytes before the end of a page: Open differs", n, d)
+				}
+			}
 		}
 	}
 }
@@ -399,6 +486,64 @@ func TestStateCleared(t *testing.T) {
 		if s.r != [2]uint64{} || s.s != [2]uint64{} || s.h != [3]uint64{} {
 			t.Errorf("len=%d: the state still has the one-time key or the accumulator", n)
 		}
+	}
+}
+
+// The frame of the assembly has nothing of key and key stream left. That memory
+// is below the frame of the function that looks.
+func TestFrameCleared(t *testing.T) {
+	needIFMA(t)
+	r := random(8)
+	var key [32]byte
+	var nonce [12]byte
+	r.Read(key[:])
+	r.Read(nonce[:])
+	var k Key
+	k.Init(&key)
+	for _, n := range []int{0, 1, 64, 200, 448, 449, 511, 512, 1000, 1216, 1217, 2000, 2047, 2048, 2500, 5000, piece + 3000} {
+		zeros := make([]byte, 64+n)
+		stream := make([]byte, len(zeros))
+		c, err := chacha20.NewUnauthenticatedCipher(key[:], nonce[:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.XORKeyStream(stream, zeros)
+		secret := map[uint64]string{}
+		for i := 0; i+8 <= len(stream); i++ {
+			if i%4 == 0 {
+				secret[binary.LittleEndian.Uint64(stream[i:])] = "key stream"
+			}
+		}
+		for i := 0; i < 32; i += 8 {
+			secret[binary.LittleEndian.Uint64(key[i:])] = "key"
+		}
+		r0, r1 := binary.LittleEndian.Uint64(stream), binary.LittleEndian.Uint64(stream[8:])
+		secret[r0&0x0ffffffc0fffffff] = "r"
+		secret[r1&0x0ffffffc0ffffffc] = "r"
+		secret[r0&0x0ffffffc0fffffff&(1<<44-1)] = "limb of r"
+		dst := make([]byte, n+TagSize)
+		var below [7 << 10]byte
+		k.Seal(dst, zeros[64:], &nonce, nil)
+		copyBelow(&below)
+		for i := 0; i+8 <= len(below); i += 4 {
+			if what, ok := secret[binary.LittleEndian.Uint64(below[i:])]; ok {
+				t.Errorf("len=%d: part of the %s is left on the stack", n, what)
+				break
+			}
+		}
+	}
+}
+
+// copyBelow copies what is on the stack below its frame, which the callees of
+// its caller have left.
+//
+//go:noinline
+//go:nosplit
+func copyBelow(to *[7 << 10]byte) {
+	var here [8]byte
+	top := unsafe.Pointer(&here)
+	for i := range to {
+		to[i] = *(*byte)(unsafe.Add(top, i-len(to)))
 	}
 }
 
