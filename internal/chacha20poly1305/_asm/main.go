@@ -173,6 +173,9 @@ func crypt() {
 	JNE(LabelRef("rows8needed"))
 	CMPB(field(stateStarted), U8(0)) // the one-time key is known, and there is no tail
 	JNE(LabelRef("onetime"))
+	blockZero()
+	Load(Param("s"), state)
+	JMP(LabelRef("onetime"))
 	Label("rows8needed")
 	rows("rows8", 0, 8)
 	JMP(LabelRef("onetime"))
