@@ -78,10 +78,12 @@ func (s *state) run(key *[KeySize]byte, nonce *[NonceSize]byte, dst, src, associ
 	crypt(key, nonce, s, unsafe.SliceData(dst), unsafe.SliceData(src), len(src), unsafe.SliceData(associated), len(associated))
 }
 
-// crypt seals or opens n bytes of a message, after adding ad to what is
-// authenticated. n is a multiple of 2048, and adLen of 16 bytes, unless it is
-// the last piece; associated data comes before the message. It needs what
-// cpu.IFMA stands for, and leaves no secret in a vector register or in its frame.
+// crypt adds adLen bytes to what is authenticated, and then seals or opens n bytes
+// of a message. n is a multiple of 2048 but in the last piece, and adLen of 16 but
+// in the last piece of associated data, none of which comes after the first byte
+// of the message. It needs what cpu.IFMA stands for. It is constant time by
+// construction: branches and addresses depend on lengths, pointers and flags
+// only. It leaves no secret in a register or in its frame.
 //
 //go:noescape
 func crypt(key *[32]byte, nonce *[12]byte, s *state, dst, src *byte, n int, ad *byte, adLen int)

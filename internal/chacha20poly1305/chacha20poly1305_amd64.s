@@ -1417,7 +1417,7 @@ adByte:
 
 adDone:
 	MOVQ         n+40(FP), R13
-	CMPQ         R13, $0x00000200
+	CMPQ         R13, $0x000001c0
 	JB           tail
 	MOVQ         192(BX), AX
 	MOVQ         200(BX), DX
@@ -4029,7 +4029,7 @@ remainder:
 	ADDL $0x0f, SI
 	SHRL $0x04, SI
 	JZ   hashed
-	CMPQ R13, $0x00000200
+	CMPQ R13, $0x000001c0
 	JB   scalar
 	CMPL SI, $0x04
 	JA   lanes
@@ -4318,6 +4318,10 @@ wipe:
 	VMOVDQU64 Z0, 576(BX)
 	VMOVDQU64 Z0, 640(BX)
 	VMOVDQU64 Z0, 704(BX)
+
+	// A short message has used no more
+	CMPQ      CX, $0x000001c0
+	JB        wiped
 	VMOVDQU64 Z0, 768(BX)
 	VMOVDQU64 Z0, 832(BX)
 	VMOVDQU64 Z0, 896(BX)
@@ -4330,10 +4334,6 @@ wipe:
 	VMOVDQU64 Z0, 1344(BX)
 	VMOVDQU64 Z0, 1408(BX)
 	VMOVDQU64 Z0, 1472(BX)
-
-	// A short message has used no more
-	CMPQ      CX, $0x00000200
-	JB        wiped
 	VMOVDQU64 Z0, 1536(BX)
 	VMOVDQU64 Z0, 1600(BX)
 	VMOVDQU64 Z0, 1664(BX)

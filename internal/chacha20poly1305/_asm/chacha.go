@@ -310,8 +310,8 @@ func doubleRounds(name string, n int) {
 // AX. The rounds alone leave a quarter of the capacity idle: eight chains of
 // instructions are too few. Two thirds through each round the words of the
 // first row have done their part, and wait in memory for the next round; in the
-// meantime their eight registers are those of Poly1305, for eight blocks a
-// time. R11 is 1 before the first group of a message.
+// meantime their eight registers are those of Poly1305, for a quarter of a
+// group. R11 is 1 before the first group of a message.
 func hashingRounds() {
 	firstFactor()
 	var free [8]reg.VecPhysical

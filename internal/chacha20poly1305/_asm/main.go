@@ -19,8 +19,8 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// A chunk is what is encrypted and then hashed while it is in the first-level
-// cache: 32 blocks of ChaCha20, one to a lane.
+// A chunk is what is encrypted at once, 32 blocks of ChaCha20, one to a lane; it is
+// hashed while it is in the first-level cache.
 const (
 	chunk = 32 * 64
 	group = 32 * 16 // what Poly1305 takes at once
@@ -28,7 +28,7 @@ const (
 
 // vectorFrom is the least length of a message for which the powers of r, which
 // Poly1305 in lanes needs, pay.
-const vectorFrom = 512
+const vectorFrom = 448
 
 // The frame, from its first multiple of 64.
 const (
@@ -42,7 +42,7 @@ const (
 	powers   = steps + 3*64        // r^32 .. r^1, then 32 zeros: one such row per limb
 	spill    = powers + 3*64*8     // eight vectors
 	frame    = spill + 8*64        // a multiple of 64
-	small    = stream + 5*4*64     // what a small message uses of it
+	small    = stream + 8*64       // what a message of less than 8 blocks uses of it
 	mask44   = uint64(1)<<44 - 1   // limbs are 44, 44 and 42 bits
 )
 
@@ -120,7 +120,7 @@ func nameCommand() {
 //
 //	key stream of block 0 and of the tail, the part of the piece after whole chunks
 //	one-time key; associated data
-//	whole chunks: key stream, and hash of the ciphertext after or before
+//	whole chunks: key stream, and hash of the ciphertext at the same time
 //	tail: key stream from the frame; the ciphertext takes its place there; its hash
 //	lengths and tag, after the last piece
 func crypt() {
@@ -142,7 +142,6 @@ func crypt() {
 	ANDQ(U32(chunk-1), reg.R9)
 	initialState(reg.R8, reg.RAX, reg.RCX)
 
-	// Keystream of block 0 and of the tail, in as few lanes as they need.
 	blocks := reg.R10
 	LEAQ(Mem{Base: reg.R9, Disp: 2*64 - 1}, blocks)
 	SHRQ(U8(6), blocks)
@@ -151,7 +150,6 @@ func crypt() {
 	JBE(LabelRef("rows8"))
 	CMPQ(blocks, U8(20))
 	JBE(LabelRef("rows20"))
-	Label("lanes32")
 	tailCounters(reg.R8)
 	startHalf(0).emit()
 	startHalf(1).emit()
@@ -419,7 +417,7 @@ func finish() {
 	for offset := 0; offset < frame; offset += 64 {
 		if offset == small {
 			Comment("A short message has used no more")
-			CMPQ(reg.RCX, U32(min(vectorFrom, (20-1)*64+1)))
+			CMPQ(reg.RCX, U32(min(vectorFrom, 7*64+1)))
 			JB(LabelRef("wiped"))
 		}
 		VMOVDQU64(z[0], at(offset))

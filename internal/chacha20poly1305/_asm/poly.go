@@ -11,10 +11,11 @@ import (
 // Scalar: limbs of 64 bits, h[2] a few bits. As the lowest two bits of r1 are
 // zero, 2^128 r1 = 2^130 r1/4 = 5 r1/4, which is s1 = r1 + r1/4.
 //
-// In lanes: 32 blocks at once, 8 in each of four vectors, in limbs of 44, 44 and
-// 42 bits, for multiply-add of 52 bits. Each lane is multiplied by r^32
-// for every group of 32 blocks, and after the last by its own power of r.
-// Limbs may be above their width by a few bits, up to 2^46.
+// In lanes: eight blocks at once, in limbs of 44, 44 and 42 bits, for multiply-add
+// of 52 bits. A lane has every eighth block; after the last it is multiplied by
+// its own power of r, and the lanes are added up. Limbs may be above their
+// width by a few bits: below 2^46 they are good for the sum of twelve
+// products, of less than 2^56, and 20 times the middle limb is below 2^52.
 //
 // Messages are loaded with the low and the high halves of 8 blocks apart, which
 // has the blocks in the order 0, 4, 1, 5, 2, 6, 3, 7.
@@ -116,7 +117,7 @@ func associated() {
 	Label("adDone")
 }
 
-// Registers of Poly1305 in lanes. The first twelve are accumulators.
+// Registers of Poly1305 in lanes, where ChaCha20 does not need them.
 var (
 	sums    = [6]reg.VecPhysical{z[12], z[13], z[14], z[15], z[16], z[17]} // low and high halves of products, for each limb
 	factor  = [5]reg.VecPhysical{z[18], z[19], z[20], z[21], z[22]}        // limbs, and 20 times the upper two
@@ -238,7 +239,7 @@ func computePowers() {
 		multiplyAdd(by)
 		carry(to)
 	}
-	// select has by in the lanes of mask, and other in the rest, as factor.
+	// choose has by in the lanes of mask, and other in the rest, as factor.
 	choose := func(mask uint32, by, other []reg.VecPhysical) {
 		MOVL(U32(mask), reg.EAX)
 		KMOVW(reg.EAX, reg.K2)
@@ -318,7 +319,7 @@ func limbs(l0, l2, top, l1 reg.Register, mask reg.GPPhysical) {
 }
 
 // hInLanes has h in lane 0 of x, and zeros in its other lanes. It uses AX, CX,
-// DX, R12, R13.
+// DX, R12.
 func hInLanes(x []reg.VecPhysical) {
 	MOVQ(h[0], reg.RAX)
 	MOVQ(h[1], reg.RDX)
