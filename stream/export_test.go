@@ -1,5 +1,7 @@
 package stream
 
+import "github.com/objseal/objseal/internal/aead"
+
 // FixNonce makes every stream begun until restore is called use this nonce.
 func FixNonce(nonce [nonceSize]byte) (restore func()) {
 	old := randomNonce
@@ -48,3 +50,13 @@ func (in *intake) holdsKey() bool {
 	s := &in.opener.suite
 	return !s.key.isNone() || !s.expanded[0].isNone() || !s.expanded[1].isNone()
 }
+
+// ParallelFrom makes several workers begin after n packages until restore is called.
+func ParallelFrom(n int64) (restore func()) {
+	old := parallelFrom
+	parallelFrom.fast, parallelFrom.generic = n, n
+	return func() { parallelFrom = old }
+}
+
+// HasKernel tells whether a cipher has a kernel of ours here.
+func HasKernel(c Cipher) bool { return aead.Cipher(c.id()).Best() != aead.Generic }

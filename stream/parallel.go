@@ -148,7 +148,10 @@ func inOrder(workers int, read func(*batch) bool, work, write func(*batch)) {
 		b := batch{buf: batchBuffers.Get().(*[batchSize]byte)}
 		panics := true
 		defer func() {
-			if panics {
+			if panics { // nobody waits for this worker, or goes on
+				reading.Lock()
+				ended = true
+				reading.Unlock()
 				writing.Lock()
 				broken = true
 				turn.Broadcast()

@@ -99,6 +99,9 @@ func (s *sweep) read(f *forgery, entry string, r io.Reader, n int) {
 	}
 }
 
+// workers are used for all but the first package.
+var workers = &stream.Options{Workers: 3}
+
 // run takes f through every entry point.
 func (s *sweep) run(f *forgery) {
 	s.cases++
@@ -118,6 +121,12 @@ func (s *sweep) run(f *forgery) {
 	}
 	s.check(f, "Reader.WriteTo", out.Bytes(), err)
 
+	out.Reset()
+	if _, err = must(stream.NewDecryptReader(testKey, bytes.NewReader(f.sealed), workers)).WriteTo(&out); err == nil {
+		err = io.EOF
+	}
+	s.check(f, "Reader.WriteTo, workers", out.Bytes(), err)
+
 	for _, step := range []int{small, 1 << 20} {
 		out.Reset()
 		err := writeAll(must(stream.NewDecryptWriter(testKey, &out, nil)), f.sealed, step)
@@ -131,13 +140,15 @@ func (s *sweep) run(f *forgery) {
 	}
 	s.check(f, "Writer.ReadFrom", out.Bytes(), err)
 
-	p := s.poisoned(len(f.sealed) + 100)
-	got, err := stream.Open(p[:10], testKey, f.sealed, nil)
-	if got != nil {
-		s.t.Errorf("%s: Open returns %d bytes with an error", f.name, len(got))
+	for _, o := range []*stream.Options{nil, workers} {
+		p := s.poisoned(len(f.sealed) + 100)
+		got, err := stream.Open(p[:10], testKey, f.sealed, o)
+		if got != nil {
+			s.t.Errorf("%s: Open returns %d bytes with an error", f.name, len(got))
+		}
+		s.clean(f, "Open", p)
+		s.check(f, "Open", nil, err)
 	}
-	s.clean(f, "Open", p)
-	s.check(f, "Open", nil, err)
 
 	at, err := stream.NewDecryptReaderAt(testKey, bytes.NewReader(f.sealed), int64(len(f.sealed)), nil)
 	if err != nil {
@@ -188,6 +199,7 @@ func newSample(c stream.Cipher, size int) *sample {
 }
 
 func TestTamperSweep(t *testing.T) {
+	defer stream.ParallelFrom(1)()
 	s := &sweep{t: t, buf: make([]byte, len(poisonPage)), kinds: map[error]int{}}
 	rnd := rand.New(rand.NewPCG(20, 2))
 	for _, c := range ciphers {
