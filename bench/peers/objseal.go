@@ -8,12 +8,12 @@ import (
 )
 
 // parallel tells whether options has a use for workers.
-const parallel = false
+const parallel = true
 
 // options returns the settings of a stream: the one place that knows how workers
 // are asked for.
 func options(c aead.Cipher, workers int) *stream.Options {
-	return &stream.Options{Cipher: stream.AES256GCM + stream.Cipher(c)}
+	return &stream.Options{Cipher: stream.AES256GCM + stream.Cipher(c), Workers: workers}
 }
 
 func newObjseal(c aead.Cipher, key *[KeySize]byte, workers int) Codec {
