@@ -9,15 +9,23 @@ import (
 	"github.com/objseal/objseal/internal/aead"
 )
 
-// This file spreads one stream over several cores (Options.Workers). The caller is
-// one of the workers, all others have ended when a call returns, and packages stay
-// in order. A worker reads a batch of packages, seals or opens them and writes
-// them itself, so that they stay in the cache of its core; what goes from one worker
-// to another is only the turn to read and the turn to write.
+// This file works on a large stream in batches of packages, on several cores if
+// Options.Workers allows it. The caller is one of the workers, all others have ended
+// when a call returns, and packages stay in order. A worker reads a batch, seals or
+// opens it and writes it itself, so that it stays in the cache of its core; what
+// goes from one worker to another is only the turn to read and the turn to write.
+// Reading and writing half a megabyte at once is worth as much as a second core where a
+// system call is behind it.
 
 const (
 	batchPackages = 8
-	batchSize     = batchPackages * PackageSize
+
+	// Plaintext and packages of a batch stand in one buffer, the one that is read
+	// behind the other: packages are sealed or opened in order, and none of them
+	// meets what is still to be read. Whole pages lie between, as the system copies
+	// faster to where a page begins.
+	batchGap  = 17 * 4096
+	batchSize = batchGap + batchPackages*PackageSize
 )
 
 // parallelFrom is how many packages must have been worked on, or be known to come,
@@ -35,11 +43,11 @@ func pays(n int64, k *aead.Key) bool {
 // spreads tells whether a call that has begun with package number first goes on with
 // several workers.
 func (s *sealer) spreads(first uint64) bool {
-	return s.workers > 1 && s.next < MaxPackages && pays(int64(s.next-first), s.key.get())
+	return s.workers > 0 && s.next < MaxPackages && pays(int64(s.next-first), s.key.get())
 }
 
 func (o *opener) spreads(first uint64) bool {
-	return o.workers > 1 && o.version == version20 && !o.ended && pays(int64(o.next-first), o.suite.expanded[o.cipher].get())
+	return o.workers > 0 && o.version == version20 && !o.ended && pays(int64(o.next-first), o.suite.expanded[o.cipher].get())
 }
 
 // together runs work on n goroutines, of which this is one, and returns when all
@@ -105,9 +113,8 @@ type batch struct {
 	err    error // of the one behind them
 }
 
-func (b *batch) pkg(k int) []byte { return b.buf[k*PackageSize : (k+1)*PackageSize] }
-
-func (b *batch) payload(k int) []byte { return b.pkg(k)[HeaderSize : HeaderSize+PayloadSize] }
+// row returns where number k of a row of packages or payloads stands, size bytes each.
+func (b *batch) row(at, k, size int) []byte { return b.buf[at+k*size : at+(k+1)*size] }
 
 var batchBuffers = sync.Pool{New: func() any { return new([batchSize]byte) }}
 
@@ -175,18 +182,17 @@ func (s *sealer) sealAll(src *source, ahead byte, dst io.Writer, workers int) (w
 	first := []byte{ahead} // what was read and is in no package yet
 	var stop atomic.Bool
 	read := func(b *batch) bool {
-		b.n = 0
-		for !stop.Load() && b.n < batchPackages && s.next+uint64(b.n) < MaxPackages {
-			room := b.pkg(b.n)[HeaderSize : HeaderSize+PayloadSize+1]
-			n := src.fill(room, copy(room, first), len(room))
-			if n < len(room) {
-				first = bytes.Clone(room[:n])
-				stop.Store(true)
-				break
-			}
-			first[0] = room[PayloadSize]
-			b.n++
+		if stop.Load() {
+			return false
 		}
+		b.n = int(min(batchPackages, MaxPackages-s.next))
+		room := b.buf[batchGap : batchGap+b.n*PayloadSize+1]
+		n := src.fill(room, copy(room, first), len(room))
+		if n < len(room) { // of n bytes, the last ones are for the final package
+			b.n = (n - 1) / PayloadSize
+			stop.Store(true)
+		}
+		first = append(first[:0], room[b.n*PayloadSize:n]...)
 		b.sealer = *s
 		s.skip(b.n)
 		return b.n > 0
@@ -194,7 +200,7 @@ func (s *sealer) sealAll(src *source, ahead byte, dst io.Writer, workers int) (w
 	work := func(b *batch) {
 		for k := range b.n {
 			// It cannot fail: read has looked at the number.
-			b.sealer.seal(b.pkg(k), b.payload(k), false)
+			b.sealer.seal(b.row(0, k, PackageSize), b.row(batchGap, k, PayloadSize), false)
 		}
 	}
 	write := func(b *batch) {
@@ -225,7 +231,7 @@ func (o *opener) openAll(src *source, most int64, dst io.Writer, workers int) (w
 		if stop.Load() {
 			return false
 		}
-		in := b.buf[:min(batchPackages, most)*PackageSize]
+		in := b.buf[batchGap:][:min(batchPackages, most)*PackageSize]
 		in = in[:src.fill(in, 0, len(in))]
 		b.n = 0
 		b.opener = *o
@@ -246,15 +252,14 @@ func (o *opener) openAll(src *source, most int64, dst io.Writer, workers int) (w
 	}
 	work := func(b *batch) {
 		for b.good = 0; b.good < b.n; b.good++ {
-			if b.err = b.opener.open(b.payload(b.good), b.pkg(b.good)); b.err != nil {
+			if b.err = b.opener.open(b.row(0, b.good, PayloadSize), b.row(batchGap, b.good, PackageSize)); b.err != nil {
 				stop.Store(true)
 				return
 			}
 		}
 	}
 	write := func(b *batch) {
-		for k := 0; k < b.good && tampered == nil; k++ {
-			plain := b.payload(k)
+		if plain := b.buf[:b.good*PayloadSize]; tampered == nil && len(plain) > 0 {
 			if err == nil {
 				var n int
 				n, err = writeAll(dst, plain)

@@ -87,10 +87,13 @@ type Options struct {
 
 	// Workers is how many goroutines may work on a large stream inside one call
 	// of WriteTo, ReadFrom, [Seal] or [Open]; one of them is the caller, and none
-	// outlives the call. 0 and 1: the caller alone. More are used only where
-	// they pay, behind the first 4 MiB (1 MiB without our own assembly), and each
-	// takes 512 KiB. Source and destination are then used by several goroutines, by one at
-	// a time.
+	// outlives the call. They begin where they pay, behind the first 4 MiB (1 MiB without our
+	// own assembly), and read and write 512 KiB at once, for which each has a
+	// buffer of 580 KiB. Source and destination are then used by several
+	// goroutines, by one at a time.
+	//
+	// 0: the caller alone, package by package, in 64 KiB. 1: the caller alone,
+	// which is faster than 0 where reading or writing is a system call.
 	Workers int
 
 	// AllowEmpty accepts, when decrypting, zero bytes of input as the stream

@@ -49,12 +49,12 @@ func (s *sealer) sealRow(dst, plaintext []byte, last bool) error {
 
 // sealSpread is sealRow for a whole stream on several cores.
 func (s sealer) sealSpread(dst, plaintext []byte) error {
-	const plain = batchPackages * PayloadSize
+	const plain, sealed = batchPackages * PayloadSize, batchPackages * PackageSize
 	return each(s.workers, packages(int64(len(plaintext)), plain), func(i int64) error {
 		part := s
 		part.skip(int(i) * batchPackages)
 		end := min(int(i+1)*plain, len(plaintext))
-		return part.sealRow(dst[i*batchSize:], plaintext[i*plain:end], end == len(plaintext))
+		return part.sealRow(dst[i*sealed:], plaintext[i*plain:end], end == len(plaintext))
 	})
 }
 
@@ -111,7 +111,8 @@ func (o *opener) openRow(dst, in []byte, most int64) (n, m int, err error) {
 // openSpread is openRow to the end of the stream on several cores. The first package
 // was opened, so that all packages but the last one have to be full.
 func (o opener) openSpread(dst, in []byte) error {
-	chunks := max(1, packages(int64(len(in)), batchSize))
+	const plain, sealed = batchPackages * PayloadSize, batchPackages * PackageSize
+	chunks := max(1, packages(int64(len(in)), sealed))
 	err := each(o.workers, chunks, func(i int64) error {
 		part := o
 		part.skip(int(i) * batchPackages)
@@ -119,7 +120,7 @@ func (o opener) openSpread(dst, in []byte) error {
 		if i == chunks-1 {
 			most = MaxPackages // to see that nothing is missing
 		}
-		_, _, err := part.openRow(dst[i*batchPackages*PayloadSize:], in[i*batchSize:], most)
+		_, _, err := part.openRow(dst[i*plain:], in[i*sealed:], most)
 		if err == io.EOF && i == chunks-1 {
 			return nil
 		}
