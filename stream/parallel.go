@@ -22,10 +22,11 @@ const (
 
 	// Plaintext and packages of a batch stand in one buffer, the one that is read
 	// behind the other: packages are sealed or opened in order, and none of them
-	// meets what is still to be read. Whole pages lie between, as the system copies
-	// faster to where a page begins.
-	batchGap  = 17 * 4096
-	batchSize = batchGap + batchPackages*PackageSize
+	// meets what is still to be read. Ciphertext has its place in a page as it has in
+	// the stream: if that is a file from its beginning, the system copies whole pages.
+	pageSize  = 4 << 10
+	batchGap  = 18 * pageSize
+	batchSize = batchGap + batchPackages*PackageSize + pageSize
 )
 
 // parallelFrom is how many packages must have been worked on, or be known to come,
@@ -107,6 +108,7 @@ func each(workers int, n int64, work func(i int64) error) error {
 type batch struct {
 	buf    *[batchSize]byte
 	n      int // packages in buf
+	at     int // where they begin
 	sealer sealer
 	opener opener
 	good   int   // packages that could be opened
@@ -193,6 +195,7 @@ func (s *sealer) sealAll(src *source, ahead byte, dst io.Writer, workers int) (w
 			stop.Store(true)
 		}
 		first = append(first[:0], room[b.n*PayloadSize:n]...)
+		b.at = int(s.offset % pageSize)
 		b.sealer = *s
 		s.skip(b.n)
 		return b.n > 0
@@ -200,11 +203,11 @@ func (s *sealer) sealAll(src *source, ahead byte, dst io.Writer, workers int) (w
 	work := func(b *batch) {
 		for k := range b.n {
 			// It cannot fail: read has looked at the number.
-			b.sealer.seal(b.row(0, k, PackageSize), b.row(batchGap, k, PayloadSize), false)
+			b.sealer.seal(b.row(b.at, k, PackageSize), b.row(batchGap, k, PayloadSize), false)
 		}
 	}
 	write := func(b *batch) {
-		sealed := b.buf[:b.n*PackageSize]
+		sealed := b.buf[b.at:][:b.n*PackageSize]
 		if err == nil {
 			var n int
 			n, err = writeAll(dst, sealed)
@@ -231,7 +234,8 @@ func (o *opener) openAll(src *source, most int64, dst io.Writer, workers int) (w
 		if stop.Load() {
 			return false
 		}
-		in := b.buf[batchGap:][:min(batchPackages, most)*PackageSize]
+		b.at = batchGap + int(o.offset%pageSize)
+		in := b.buf[b.at:][:min(batchPackages, most)*PackageSize]
 		in = in[:src.fill(in, 0, len(in))]
 		b.n = 0
 		b.opener = *o
@@ -252,7 +256,7 @@ func (o *opener) openAll(src *source, most int64, dst io.Writer, workers int) (w
 	}
 	work := func(b *batch) {
 		for b.good = 0; b.good < b.n; b.good++ {
-			if b.err = b.opener.open(b.row(0, b.good, PayloadSize), b.row(batchGap, b.good, PackageSize)); b.err != nil {
+			if b.err = b.opener.open(b.row(0, b.good, PayloadSize), b.row(b.at, b.good, PackageSize)); b.err != nil {
 				stop.Store(true)
 				return
 			}
