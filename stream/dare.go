@@ -66,27 +66,29 @@ type sealer struct {
 	workers int
 }
 
-func newSealer(key []byte, opts *Options) (sealer, error) {
+// begin makes s ready for a new stream. It is nothing before that, or if it fails.
+func (s *sealer) begin(key []byte, opts *Options) error {
 	o, err := opts.orDefault()
 	if err != nil {
-		return sealer{}, err
+		return err
 	}
 	if len(key) != KeySize {
-		return sealer{}, ErrInvalidKey
+		return ErrInvalidKey
 	}
 	if fips140.Enforced() {
-		return sealer{}, fmt.Errorf("%w: encryption needs an AEAD that takes a nonce from its caller", ErrFIPS)
+		return fmt.Errorf("%w: encryption needs an AEAD that takes a nonce from its caller", ErrFIPS)
 	}
 	c := o.Cipher.resolve()
-	k, err := expand(c.id(), key)
-	if err != nil {
-		return sealer{}, fmt.Errorf("%w: %v", err, c)
+	k := sealKeys.take()
+	if err := expand(k.get(), c.id(), (*[KeySize]byte)(key)); err != nil {
+		sealKeys.give(k)
+		return fmt.Errorf("%w: %v", err, c)
 	}
-	s := sealer{key: k, next: uint64(o.Sequence), workers: o.Workers}
+	s.key, s.next, s.workers = k, uint64(o.Sequence), o.Workers
 	s.header[0], s.header[1] = version20, c.id()
 	*(*[nonceSize]byte)(s.header[4:]) = randomNonce()
 	s.header[4] &^= finalFlag
-	return s, nil
+	return nil
 }
 
 // end drops the key, for copies too.
@@ -144,13 +146,18 @@ type opener struct {
 	endFinal bool
 }
 
-func newOpener(key []byte, opts *Options) (opener, error) {
-	o, err := opts.orDefault()
+// begin makes o ready for a stream. It is nothing before that, or if it fails.
+func (o *opener) begin(key []byte, opts *Options) error {
+	settings, err := opts.orDefault()
 	if err != nil {
-		return opener{}, err
+		return err
 	}
-	s, err := newSuite(key)
-	return opener{suite: s, allowEmpty: o.AllowEmpty, allowLegacy: o.AllowLegacy, workers: o.Workers, next: uint64(o.Sequence)}, err
+	if o.suite, err = newSuite(key); err != nil {
+		return err
+	}
+	o.allowEmpty, o.allowLegacy = settings.AllowEmpty, settings.AllowLegacy
+	o.workers, o.next = settings.Workers, uint64(settings.Sequence)
+	return nil
 }
 
 // cut returns the length of the package that in begins with, as far as in

@@ -12,8 +12,8 @@ func FixNonce(nonce [nonceSize]byte) (restore func()) {
 // SealPackage makes one DARE 2.0 package, which need not be one that a writer
 // may make.
 func SealPackage(key []byte, c Cipher, nonce [nonceSize]byte, number uint32, final bool, payload []byte) []byte {
-	s, err := newSealer(key, &Options{Cipher: c, Sequence: number})
-	if err != nil {
+	var s sealer
+	if err := s.begin(key, &Options{Cipher: c, Sequence: number}); err != nil {
 		panic(err)
 	}
 	copy(s.header[4:], nonce[:])
@@ -48,7 +48,7 @@ func (w *EncryptWriter) HoldsKey() bool { return !w.sealer.key.isNone() }
 
 func (in *intake) holdsKey() bool {
 	s := &in.opener.suite
-	return !s.key.isNone() || !s.expanded[0].isNone() || !s.expanded[1].isNone()
+	return !s.key.isNone() || !s.others[0].isNone() || !s.others[1].isNone()
 }
 
 // ParallelFrom makes several workers begin after n packages until restore is called.

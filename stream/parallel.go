@@ -47,8 +47,14 @@ func (s *sealer) spreads(first uint64) bool {
 	return s.workers > 0 && s.next < MaxPackages && pays(int64(s.next-first), s.key.get())
 }
 
+// expanded is the key of a stream that has been opened so far.
+func (o *opener) expanded() *aead.Key {
+	k, _ := o.suite.aead(o.cipher)
+	return k
+}
+
 func (o *opener) spreads(first uint64) bool {
-	return o.workers > 0 && o.version == version20 && !o.ended && pays(int64(o.next-first), o.suite.expanded[o.cipher].get())
+	return o.workers > 0 && o.version == version20 && !o.ended && pays(int64(o.next-first), o.expanded())
 }
 
 // together runs work on n goroutines, of which this is one, and returns when all

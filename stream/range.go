@@ -71,15 +71,15 @@ func NewRangeReader(key []byte, src io.Reader, r Range, o *Options) (*DecryptRea
 	case o != nil && o.Sequence != 0:
 		return nil, fmt.Errorf("%w: Sequence is that of the range", ErrInvalidOptions)
 	}
-	op, err := newOpener(key, o)
-	if err != nil {
+	d := &DecryptReader{src: newSource(src), skip: r.Skip, left: r.N}
+	op := &d.in.opener
+	if err := op.begin(key, o); err != nil {
 		return nil, err
 	}
 	op.at(uint64(r.Sequence), r.Offset)
 	if err := op.endAt(packages(r.Length, PackageSize), r.Final); err != nil {
 		return nil, err
 	}
-	d := &DecryptReader{in: intake{opener: op}, src: newSource(src), skip: r.Skip, left: r.N}
 	d.src.limit = r.Length
 	if r.Length == 0 {
 		d.stop(io.EOF)

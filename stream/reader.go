@@ -24,11 +24,11 @@ type EncryptReader struct {
 // An error of src is passed on, and the package that it interrupted is not
 // given: a stream that is complete means that src was.
 func NewEncryptReader(key []byte, src io.Reader, o *Options) (*EncryptReader, error) {
-	s, err := newSealer(key, o)
-	if err != nil {
+	r := &EncryptReader{src: newSource(src)}
+	if err := r.sealer.begin(key, o); err != nil {
 		return nil, err
 	}
-	return &EncryptReader{sealer: s, src: newSource(src)}, nil
+	return r, nil
 }
 
 // Read implements io.Reader. It gives one package a call at most; a p of
@@ -251,11 +251,11 @@ type DecryptReader struct {
 // the packages in front of the bad one have been given by then. Only io.EOF
 // confirms the whole.
 func NewDecryptReader(key []byte, src io.Reader, o *Options) (*DecryptReader, error) {
-	op, err := newOpener(key, o)
-	if err != nil {
+	r := &DecryptReader{src: newSource(src), left: -1}
+	if err := r.in.opener.begin(key, o); err != nil {
 		return nil, err
 	}
-	return &DecryptReader{in: intake{opener: op}, src: newSource(src), left: -1}, nil
+	return r, nil
 }
 
 // Read implements io.Reader. It gives one package a call at most; a p of

@@ -33,10 +33,11 @@ func NewDecryptReaderAt(key []byte, src io.ReaderAt, size int64, o *Options) (*D
 	if err != nil {
 		return nil, err
 	}
-	op, err := newOpener(key, o)
-	if err != nil {
+	var op opener
+	if err := op.begin(key, o); err != nil {
 		return nil, err
 	}
+	op.suite.shared = true
 	if size == 0 {
 		if err := op.finish(); err != io.EOF {
 			return nil, err

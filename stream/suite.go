@@ -49,21 +49,20 @@ func (c Cipher) id() byte { return byte(c - AES256GCM) }
 func cipherOf(id byte) Cipher { return AES256GCM + Cipher(id) }
 
 var (
-	keys         pool[[KeySize]byte]
-	expandedKeys pool[aead.Key]
+	sealKeys pool[aead.Key]
+	openKeys pool[openKey]
 )
 
-// expand returns key made ready for a cipher, with the fastest kernel there is. In
+// expand makes a key ready for a cipher, with the fastest kernel there is. In
 // FIPS 140-3 mode there is AES-256-GCM from crypto/cipher and nothing else, as in
-// crypto/tls. A key has 32 bytes.
-func expand(id byte, key []byte) (hidden[aead.Key], error) {
+// crypto/tls.
+func expand(k *aead.Key, id byte, key *[KeySize]byte) error {
 	c := aead.Cipher(id)
 	if c == aead.ChaCha20Poly1305 && fips140.Enabled() {
-		return hidden[aead.Key]{}, ErrFIPS
+		return ErrFIPS
 	}
-	k := expandedKeys.take()
-	k.get().Init(c, c.Best(), (*[KeySize]byte)(key))
-	return k, nil
+	k.Init(c, c.Best(), key)
+	return nil
 }
 
 // drop wipes an expanded key. What is dropped must not be used again, not by a copy
@@ -71,46 +70,74 @@ func expand(id byte, key []byte) (hidden[aead.Key], error) {
 func drop(k *hidden[aead.Key]) {
 	if !k.isNone() {
 		k.get().Wipe()
-		expandedKeys.give(*k)
+		sealKeys.give(*k)
 		*k = hidden[aead.Key]{}
 	}
+}
+
+// openKey is a key, and for one cipher the same expanded.
+type openKey struct {
+	key      [KeySize]byte
+	expanded aead.Key
+	cipher   byte
+	ready    bool // expanded, for that cipher
 }
 
 // suite expands a key when it is asked for: which cipher a stream has is known
 // when its first package is there. Copies share the key.
 type suite struct {
-	key      hidden[[KeySize]byte]
-	expanded [2]hidden[aead.Key] // by id
+	key    hidden[openKey]
+	shared bool // by goroutines: key does not change any more
+	others [2]hidden[aead.Key]
 }
 
 func newSuite(key []byte) (suite, error) {
 	if len(key) != KeySize {
 		return suite{}, ErrInvalidKey
 	}
-	s := suite{key: keys.take()}
-	copy(s.key.get()[:], key)
+	s := suite{key: openKeys.take()}
+	s.key.get().key = [KeySize]byte(key)
 	return s, nil
 }
 
+// aead returns the key expanded for a cipher. A stream has one; those of DARE 1.0
+// may have both.
 func (s *suite) aead(id byte) (*aead.Key, error) {
-	if s.expanded[id].isNone() {
-		k, err := expand(id, s.key.get()[:])
-		if err != nil {
+	k := s.key.get()
+	switch {
+	case k.ready && k.cipher == id:
+		return &k.expanded, nil
+	case !k.ready && !s.shared:
+		if err := expand(&k.expanded, id, &k.key); err != nil {
 			return nil, err
 		}
-		s.expanded[id] = k
+		k.cipher, k.ready = id, true
+		return &k.expanded, nil
+	case s.others[id].isNone():
+		other := sealKeys.take()
+		if err := expand(other.get(), id, &k.key); err != nil {
+			sealKeys.give(other)
+			return nil, err
+		}
+		s.others[id] = other
 	}
-	return s.expanded[id].get(), nil
+	return s.others[id].get(), nil
 }
 
 // wipe ends the use of the key, by copies too.
 func (s *suite) wipe() {
-	if !s.key.isNone() {
-		clear(s.key.get()[:])
-		keys.give(s.key)
-		s.key = hidden[[KeySize]byte]{}
+	if s.key.isNone() {
+		return
 	}
-	for id := range s.expanded {
-		drop(&s.expanded[id])
+	k := s.key.get()
+	clear(k.key[:])
+	if k.ready {
+		k.expanded.Wipe()
+		k.ready = false
+	}
+	openKeys.give(s.key)
+	s.key = hidden[openKey]{}
+	for id := range s.others {
+		drop(&s.others[id])
 	}
 }

@@ -12,8 +12,8 @@ import (
 // is not reallocated, unless plaintext is in that room. It fails with
 // ErrInvalidKey, ErrInvalidOptions, ErrFIPS or ErrTooLarge.
 func Seal(dst, key, plaintext []byte, o *Options) ([]byte, error) {
-	s, err := newSealer(key, o)
-	if err != nil {
+	var s sealer
+	if err := s.begin(key, o); err != nil {
 		return nil, err
 	}
 	defer s.end()
@@ -64,8 +64,8 @@ func (s sealer) sealSpread(dst, plaintext []byte) error {
 // in that room. It fails like [NewDecryptReader] and its Read; then it returns
 // nil, and what it has written behind dst is cleared.
 func Open(dst, key, ciphertext []byte, o *Options) ([]byte, error) {
-	op, err := newOpener(key, o)
-	if err != nil {
+	var op opener
+	if err := op.begin(key, o); err != nil {
 		return nil, err
 	}
 	defer op.suite.wipe()
@@ -77,7 +77,7 @@ func Open(dst, key, ciphertext []byte, o *Options) ([]byte, error) {
 	// The first package tells what the stream is. DARE 1.0 may have packages of any
 	// size, so that size is too large for it.
 	n, m, err := op.openRow(out, ciphertext, 1)
-	if err == nil && op.version == version20 && op.workers > 1 && pays(int64(full), op.suite.expanded[op.cipher].get()) {
+	if err == nil && op.version == version20 && op.workers > 1 && pays(int64(full), op.expanded()) {
 		err = op.openSpread(out[n:], ciphertext[m:])
 		n = size
 	} else if err == nil {

@@ -7,6 +7,7 @@ import "io"
 type EncryptWriter struct {
 	sealer sealer
 	dst    io.Writer
+	src    source // of ReadFrom; here because it would escape from a stack
 	buf    buffer
 	n      int // plaintext bytes that wait at buf[HeaderSize:], up to PayloadSize; Overhead fits too
 	err    error
@@ -18,11 +19,11 @@ type EncryptWriter struct {
 // without it the stream is truncated. It fails with ErrInvalidKey,
 // ErrInvalidOptions or ErrFIPS.
 func NewEncryptWriter(key []byte, dst io.Writer, o *Options) (*EncryptWriter, error) {
-	s, err := newSealer(key, o)
-	if err != nil {
+	w := &EncryptWriter{dst: dst}
+	if err := w.sealer.begin(key, o); err != nil {
 		return nil, err
 	}
-	return &EncryptWriter{sealer: s, dst: dst}, nil
+	return w, nil
 }
 
 // Write implements io.Writer. Up to 64 KiB are held back until more comes or
@@ -60,17 +61,19 @@ func (w *EncryptWriter) ReadFrom(src io.Reader) (int64, error) {
 	if w.closed {
 		return 0, ErrClosed
 	}
-	s := newSource(src)
+	s := &w.src
+	*s = newSource(src)
+	defer func() { s.r = nil }()
 	first := w.sealer.next
 	for w.err == nil {
 		if w.n == 1 && w.sealer.spreads(first) {
 			w.n = 0
-			if _, _, err := w.sealer.sealAll(&s, w.buf.bytes()[HeaderSize], w.dst, w.sealer.workers); err != nil {
+			if _, _, err := w.sealer.sealAll(s, w.buf.bytes()[HeaderSize], w.dst, w.sealer.workers); err != nil {
 				w.stop(err)
 				break
 			}
 		}
-		b, n := fillPayload(&s, &w.buf, w.buf.atLeast(smallSize, HeaderSize+w.n), w.n)
+		b, n := fillPayload(s, &w.buf, w.buf.atLeast(smallSize, HeaderSize+w.n), w.n)
 		if n <= PayloadSize {
 			w.hold(n)
 			if s.err != io.EOF {
@@ -134,6 +137,7 @@ func (w *EncryptWriter) stop(err error) {
 type DecryptWriter struct {
 	in     intake
 	dst    io.Writer
+	src    source // of ReadFrom; here because it would escape from a stack
 	err    error
 	closed bool
 }
@@ -143,11 +147,11 @@ type DecryptWriter struct {
 // stream was whole: its error must not be ignored. It fails with ErrInvalidKey
 // or ErrInvalidOptions.
 func NewDecryptWriter(key []byte, dst io.Writer, o *Options) (*DecryptWriter, error) {
-	op, err := newOpener(key, o)
-	if err != nil {
+	w := &DecryptWriter{dst: dst}
+	if err := w.in.opener.begin(key, o); err != nil {
 		return nil, err
 	}
-	return &DecryptWriter{in: intake{opener: op}, dst: dst}, nil
+	return w, nil
 }
 
 // Write implements io.Writer. The plaintext of a package is written when the
@@ -200,11 +204,13 @@ func (w *DecryptWriter) ReadFrom(src io.Reader) (int64, error) {
 	if w.closed {
 		return 0, ErrClosed
 	}
-	s := newSource(src)
+	s := &w.src
+	*s = newSource(src)
+	defer func() { s.r = nil }()
 	first := w.in.opener.next
 	for w.err == nil {
 		if w.in.opener.spreads(first) {
-			_, _, err, tampered := w.in.openAll(&s, MaxPackages, w.dst)
+			_, _, err, tampered := w.in.openAll(s, MaxPackages, w.dst)
 			if err == nil {
 				err = tampered
 			}
@@ -213,7 +219,7 @@ func (w *DecryptWriter) ReadFrom(src io.Reader) (int64, error) {
 				break
 			}
 		}
-		pkg, err := w.in.fetch(&s, false)
+		pkg, err := w.in.fetch(s, false)
 		if err == io.EOF {
 			break
 		}
