@@ -234,8 +234,8 @@ func (k narrow) hashGroup(register string, off int) (c code) {
 
 // tail does what is less than a group, vector by vector, and the tag.
 func (k narrow) tail() (c code) {
-	// The length block begins the sums: it waits for nothing. R13 is at the
-	// powers for the vector in hand, R12 at the constants for its counters.
+	// The length block begins the sums: it waits for nothing. BX is at the
+	// powers for the vector in hand, CX at the constants for its counters.
 	c.add(load128(stateLengths, yText))
 	c.op("VPSHUFB reverse<>(SB), X%d, X%d", yText, yText)
 	c.op("LEAQ 15(DX), CX")
@@ -246,9 +246,8 @@ func (k narrow) tail() (c code) {
 	c.add(k.block())
 	c.op("TESTQ DX, DX")
 	c.op("JZ tag")
-	c.op("LEAQ %d(R8), R11", keyPowers+16*(powerCount-1))
-	c.op("SUBQ CX, R11")
-	c.op("MOVQ R11, R15")
+	c.op("LEAQ %d(R8), BX", keyPowers+16*(powerCount-1))
+	c.op("SUBQ CX, BX")
 	c.op("LEAQ index<>+32(SB), CX")
 
 	c.op("vector:")
@@ -271,8 +270,8 @@ func (k narrow) tail() (c code) {
 	c.op("VPXOR hash-64(SP), Y%d, Y%d", yText, yText)
 	c.op("VPXOR Y1, Y1, Y1")
 	c.op("VMOVDQU Y1, hash-64(SP)")
-	c.add(k.product("0(R15)", false))
-	c.op("ADDQ $32, R15")
+	c.add(k.product("0(BX)", false))
+	c.op("ADDQ $32, BX")
 	c.op("ADDQ $32, SI")
 	c.op("ADDQ $32, DI")
 	c.op("ADDQ $32, CX")
