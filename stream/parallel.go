@@ -183,6 +183,28 @@ func inOrder(workers int, read func(*batch) bool, work, write func(*batch)) {
 	})
 }
 
+// A delivery writes to a destination, and keeps what it cannot write.
+type delivery struct {
+	dst     io.Writer
+	written int64
+	rest    []byte
+	err     error        // of dst
+	stop    *atomic.Bool // set then
+}
+
+func (d *delivery) take(b []byte) {
+	if d.err == nil && len(b) > 0 {
+		var n int
+		n, d.err = writeAll(d.dst, b)
+		d.written += int64(n)
+		b = b[n:]
+	}
+	if d.err != nil {
+		d.stop.Store(true)
+		d.rest = append(d.rest, b...)
+	}
+}
+
 // sealAll seals what src gives as long as no package is the stream's final one; what
 // remains is put back to src. ahead is the byte of plaintext that comes first. If dst
 // fails, rest is what was sealed and not written.
@@ -212,22 +234,10 @@ func (s *sealer) sealAll(src *source, ahead byte, dst io.Writer, workers int) (w
 			b.sealer.seal(b.row(b.at, k, PackageSize), b.row(batchGap, k, PayloadSize), false)
 		}
 	}
-	write := func(b *batch) {
-		sealed := b.buf[b.at:][:b.n*PackageSize]
-		if err == nil {
-			var n int
-			n, err = writeAll(dst, sealed)
-			written += int64(n)
-			sealed = sealed[n:]
-		}
-		if err != nil {
-			stop.Store(true)
-			rest = append(rest, sealed...)
-		}
-	}
-	inOrder(workers, read, work, write)
+	out := delivery{dst: dst, stop: &stop}
+	inOrder(workers, read, work, func(b *batch) { out.take(b.buf[b.at:][:b.n*PackageSize]) })
 	src.putBack(first)
-	return written, rest, err
+	return out.written, out.rest, out.err
 }
 
 // openAll opens what src gives, most packages at most, as long as they are full and
@@ -268,23 +278,12 @@ func (o *opener) openAll(src *source, most int64, dst io.Writer, workers int) (w
 			}
 		}
 	}
-	write := func(b *batch) {
-		if plain := b.buf[:b.good*PayloadSize]; tampered == nil && len(plain) > 0 {
-			if err == nil {
-				var n int
-				n, err = writeAll(dst, plain)
-				written += int64(n)
-				plain = plain[n:]
-			}
-			if err != nil {
-				stop.Store(true)
-				rest = append(rest, plain...)
-			}
-		}
-		if tampered == nil {
+	out := delivery{dst: dst, stop: &stop}
+	inOrder(workers, read, work, func(b *batch) {
+		if tampered == nil { // else what is behind that is nobody's
+			out.take(b.buf[:b.good*PayloadSize])
 			tampered = b.err
 		}
-	}
-	inOrder(workers, read, work, write)
-	return written, rest, err, tampered
+	})
+	return out.written, out.rest, out.err, tampered
 }

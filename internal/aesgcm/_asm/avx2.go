@@ -33,7 +33,7 @@ func avx2(p *program) {
 		if open {
 			name, k = "openAVX2", narrow{open: true}
 		}
-		p.function(name, "(k *expanded, s *state, dst, src *byte, n, mode int)", 64, 48, k.body())
+		p.kernel(name, k.body())
 	}
 }
 
@@ -42,12 +42,7 @@ func avx2(p *program) {
 type narrow struct{ open bool }
 
 func (k narrow) body() (c code) {
-	c.op("MOVQ k+0(FP), R8")
-	c.op("MOVQ s+8(FP), R9")
-	c.op("MOVQ dst+16(FP), DI")
-	c.op("MOVQ src+24(FP), SI")
-	c.op("MOVQ n+32(FP), DX")
-	c.op("MOVQ mode+40(FP), BX")
+	c.add(kernelArguments())
 	c.add(load128(stateCounter, yBase))
 	c.op("VINSERTI128 $1, X%d, Y%d, Y%d", yBase, yBase, yBase)
 	c.op("VPXOR %d(R8), Y%d, Y%d", keyRounds, yBase, yBase)

@@ -44,7 +44,7 @@ func avx512(p *program) {
 		if open {
 			name, k = "openAVX512", wide{open: true}
 		}
-		p.function(name, "(k *expanded, s *state, dst, src *byte, n, mode int)", 64, 48, k.body())
+		p.kernel(name, k.body())
 	}
 }
 
@@ -55,12 +55,7 @@ func avx512(p *program) {
 type wide struct{ open bool }
 
 func (k wide) body() (c code) {
-	c.op("MOVQ k+0(FP), R8")
-	c.op("MOVQ s+8(FP), R9")
-	c.op("MOVQ dst+16(FP), DI")
-	c.op("MOVQ src+24(FP), SI")
-	c.op("MOVQ n+32(FP), DX")
-	c.op("MOVQ mode+40(FP), BX")
+	c.add(kernelArguments())
 	c.op("VMOVDQU64 reverse<>(SB), %s", z(rReverse))
 	c.op("VMOVDQU64 %d(R8), %s", keyRounds+64*rounds, z(rLastKey))
 	c.op("VMOVDQU %d(R9), X0", stateHash)

@@ -59,6 +59,22 @@ func (p *program) function(name, signature string, frame, args int, body code) {
 	}
 }
 
+// kernel is function for one direction of a kernel, with 64 bytes of stack.
+func (p *program) kernel(name string, body code) {
+	p.function(name, "(k *expanded, s *state, dst, src *byte, n, mode int)", 64, 48, body)
+}
+
+// kernelArguments puts the arguments of a kernel to the registers that it has them in.
+func kernelArguments() (c code) {
+	c.op("MOVQ k+0(FP), R8")
+	c.op("MOVQ s+8(FP), R9")
+	c.op("MOVQ dst+16(FP), DI")
+	c.op("MOVQ src+24(FP), SI")
+	c.op("MOVQ n+32(FP), DX")
+	c.op("MOVQ mode+40(FP), BX")
+	return c
+}
+
 // constant defines read-only data of the file.
 func (p *program) constant(name string, words ...uint64) {
 	for i, w := range words {
