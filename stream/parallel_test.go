@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"testing"
 
+	"github.com/objseal/objseal/internal/aead/aeadtest"
 	"github.com/objseal/objseal/stream"
 )
 
@@ -285,7 +286,7 @@ func TestAllocationsWhole(t *testing.T) {
 				"Seal": func() { must(stream.Seal(dst[:0], testKey, plain, o)) },
 				"Open": func() { must(stream.Open(dst[:0], testKey, sealed, nil)) },
 			} {
-				if n := testing.AllocsPerRun(100, f); n >= 1 {
+				if n := testing.AllocsPerRun(100, f); n >= 1 && !aeadtest.Race { // which has pools forget things
 					t.Errorf("%v: %s of %d bytes: %v allocations", c, name, size, n)
 				}
 			}
