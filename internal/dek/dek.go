@@ -24,17 +24,16 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/fips140"
-	"crypto/hmac"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"slices"
 
 	"golang.org/x/crypto/chacha20"
-	"golang.org/x/crypto/chacha20poly1305"
 
+	"github.com/objseal/objseal/internal/aead"
 	"github.com/objseal/objseal/internal/cpu"
+	"github.com/objseal/objseal/internal/kdf"
 )
 
 const (
@@ -101,19 +100,41 @@ func Default() Algorithm {
 // form, which is [Overhead] bytes longer. It panics for a key that has not
 // [KeySize] bytes, and for ChaCha20 where only FIPS 140 is allowed.
 func Seal(dst, key []byte, alg Algorithm, plaintext, ad []byte) []byte {
-	var iv [ivSize]byte
-	rand.Read(iv[:])
-	aead, err := newAEAD(key, alg, iv[:])
-	if err != nil {
+	n := len(dst)
+	dst = slices.Grow(dst, len(plaintext)+Overhead)[:n+len(plaintext)+Overhead]
+	random := dst[len(dst)-ivSize-nonceSize:]
+	rand.Read(random)
+	iv, nonce := random[:ivSize], random[ivSize:]
+	var sub [KeySize]byte
+	defer clear(sub[:])
+	if err := subKey(&sub, key, alg, iv); err != nil {
 		panic("dek: internal error: " + err.Error())
 	}
-	dst = slices.Grow(dst, nonceSize+len(plaintext)+Overhead)
-	n := len(dst)
-	dst = aead.Seal(dst, nil, plaintext, ad) // nonce ‖ C
-	nonce := [nonceSize]byte(dst[n:])
-	dst = append(dst[:n], dst[n+nonceSize:]...)
-	dst = append(dst, iv[:]...)
-	return append(dst, nonce[:]...)
+	if fips140.Enabled() && alg == AES256 {
+		sealApproved(dst[n:], &sub, plaintext, ad)
+		return dst
+	}
+	var k aead.Key
+	defer k.Wipe()
+	initAEAD(&k, alg, &sub)
+	k.Seal(dst[n:n], nonce, plaintext, ad) // the random nonce is safe: a sub-key seals once
+	return dst
+}
+
+// sealApproved sets the front of dst to C and the end of it to a nonce, as FIPS
+// 140 wants it: the module draws the nonce by itself.
+func sealApproved(dst []byte, sub *[KeySize]byte, plaintext, ad []byte) {
+	block, err := aes.NewCipher(sub[:])
+	if err == nil {
+		var gcm cipher.AEAD
+		if gcm, err = cipher.NewGCMWithRandomNonce(block); err == nil {
+			out := gcm.Seal(nil, nil, plaintext, ad) // nonce ‖ C
+			copy(dst, out[nonceSize:])
+			copy(dst[len(dst)-nonceSize:], out)
+			return
+		}
+	}
+	panic("dek: internal error: " + err.Error())
 }
 
 // Open appends the plaintext of a ciphertext in any form to dst, which must not
@@ -123,17 +144,16 @@ func Seal(dst, key []byte, alg Algorithm, plaintext, ad []byte) []byte {
 // none, the key's, then the other: keys from before 2022 do not know what they
 // were used with (KES spec section 5.4).
 func Open(dst, key []byte, alg Algorithm, ciphertext, ad []byte) ([]byte, error) {
-	s, named := parse(ciphertext)
-	if s == nil {
+	s, named, ok := parse(ciphertext)
+	if !ok {
 		return dst, ErrNotAuthentic
 	}
 	var first error
-	tried := make([]Algorithm, 0, 4)
-	for _, a := range []Algorithm{named, alg, AES256, ChaCha20} {
-		if a == 0 || slices.Contains(tried, a) {
+	order := [...]Algorithm{named, alg, AES256, ChaCha20}
+	for i, a := range order {
+		if a == 0 || slices.Contains(order[:i], a) {
 			continue
 		}
-		tried = append(tried, a)
 		out, err := s.open(dst, key, a, ad)
 		if err == nil {
 			return out, nil
@@ -145,91 +165,71 @@ func Open(dst, key []byte, alg Algorithm, ciphertext, ad []byte) ([]byte, error)
 	return dst, first
 }
 
-func (s *sealed) open(dst, key []byte, alg Algorithm, ad []byte) ([]byte, error) {
-	aead, err := newAEAD(key, alg, s.iv)
-	if err != nil {
+func (s sealed) open(dst, key []byte, alg Algorithm, ad []byte) ([]byte, error) {
+	var sub [KeySize]byte
+	defer clear(sub[:])
+	if err := subKey(&sub, key, alg, s.iv); err != nil {
 		return nil, err
 	}
-	out, err := aead.Open(dst, nil, slices.Concat(s.nonce, s.bytes), ad)
+	var k aead.Key
+	defer k.Wipe()
+	initAEAD(&k, alg, &sub)
+	out, err := k.Open(dst, s.nonce, s.bytes, ad)
 	if err != nil {
 		return nil, ErrNotAuthentic
 	}
 	return out, nil
 }
 
-// newAEAD returns the cipher of one ciphertext, with the nonce in front. The
-// random nonce is safe: a sub-key seals once.
-func newAEAD(key []byte, alg Algorithm, iv []byte) (cipher.AEAD, error) {
+// subKey derives the key of one ciphertext.
+func subKey(sub *[KeySize]byte, key []byte, alg Algorithm, iv []byte) error {
 	if len(key) != KeySize {
-		return nil, errors.New("dek: a key has 32 bytes")
+		return errors.New("dek: a key has 32 bytes")
 	}
-	var subKey []byte
-	defer func() { clear(subKey) }()
-	var err error
 	switch alg {
 	case AES256:
-		mac := hmac.New(sha256.New, key)
-		mac.Write(iv)
-		subKey = mac.Sum(nil)
+		kdf.HMAC(sub, (*[KeySize]byte)(key), string(iv))
+		return nil
 	case oldAES256:
-		subKey, err = oldSubKey(key, iv)
+		return oldSubKey(sub, key, iv)
 	case ChaCha20:
 		if fips140.Enforced() {
-			return nil, errors.New("dek: ChaCha20 is not allowed in FIPS 140-only mode")
+			return errors.New("dek: ChaCha20 is not allowed in FIPS 140-only mode")
 		}
-		if subKey, err = chacha20.HChaCha20(key, iv); err != nil {
-			return nil, err
-		}
-		aead, err := chacha20poly1305.New(subKey)
-		return prefixed{aead}, err
-	default:
-		return nil, errors.New("dek: unknown algorithm")
+		b, err := chacha20.HChaCha20(key, iv)
+		copy(sub[:], b)
+		clear(b)
+		return err
 	}
-	if err != nil {
-		return nil, err
-	}
-	block, err := aes.NewCipher(subKey)
-	if err != nil {
-		return nil, err
-	}
-	// Same bytes as NewGCM, and allowed where only FIPS 140 is.
-	return cipher.NewGCMWithRandomNonce(block)
+	return errors.New("dek: unknown algorithm")
 }
 
-// prefixed gives ChaCha20-Poly1305 the shape of cipher.NewGCMWithRandomNonce.
-type prefixed struct{ cipher.AEAD }
-
-func (p prefixed) Seal(dst, _, plaintext, ad []byte) []byte {
-	var nonce [nonceSize]byte
-	rand.Read(nonce[:])
-	return p.AEAD.Seal(append(dst, nonce[:]...), nonce[:], plaintext, ad)
-}
-
-func (p prefixed) Open(dst, _, ciphertext, ad []byte) ([]byte, error) {
-	if len(ciphertext) < nonceSize {
-		return nil, ErrNotAuthentic
+// initAEAD makes a sub-key ready for the AEAD of alg.
+func initAEAD(k *aead.Key, alg Algorithm, sub *[KeySize]byte) {
+	c := aead.AES256GCM
+	if alg == ChaCha20 {
+		c = aead.ChaCha20Poly1305
 	}
-	return p.AEAD.Open(dst, ciphertext[:nonceSize], ciphertext[nonceSize:], ad)
+	k.Init(c, c.Best(), sub)
 }
 
 // oldSubKey derives a sub-key as KES did before March 2020 (KES spec section
 // 5.5): four blocks of AES over the counter and, by turns, the first and last
 // 12 bytes of iv, added pairwise.
-func oldSubKey(key, iv []byte) ([]byte, error) {
+func oldSubKey(sub *[KeySize]byte, key, iv []byte) error {
 	block, err := aes.NewCipher(key)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	subKey := make([]byte, KeySize)
 	var t [aes.BlockSize]byte
 	for i := range 4 {
 		binary.LittleEndian.PutUint32(t[:4], uint32(i))
 		copy(t[4:], iv[4*(i%2):])
 		block.Encrypt(t[:], t[:])
-		half := subKey[aes.BlockSize*(i/2):]
+		half := sub[aes.BlockSize*(i/2):]
 		for j := range t {
 			half[j] ^= t[j]
 		}
 	}
-	return subKey, nil
+	return nil
 }

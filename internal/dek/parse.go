@@ -12,43 +12,43 @@ type sealed struct {
 	bytes []byte // C, at least a tag
 }
 
-func (s *sealed) valid() bool {
+func (s sealed) valid() bool {
 	return len(s.iv) == ivSize && len(s.nonce) == nonceSize && len(s.bytes) >= tagSize
 }
 
 // parse takes a ciphertext of any form apart; the algorithm is 0 if none is
 // named. What does not parse as it begins is raw: raw ciphertexts are random,
-// and one of 128 begins like one of the other forms. The result is nil if the
-// ciphertext is too short even for that.
-func parse(ciphertext []byte) (*sealed, Algorithm) {
+// and one of 128 begins like one of the other forms. It fails for a ciphertext
+// that is too short even for that.
+func parse(ciphertext []byte) (s sealed, alg Algorithm, ok bool) {
 	if len(ciphertext) == 0 {
-		return nil, 0
+		return sealed{}, 0, false
 	}
 	switch ciphertext[0] {
 	case fixArray5:
-		if s, alg := parseMessagePack(ciphertext[1:]); s != nil {
-			return s, alg
+		if s, alg, ok := parseMessagePack(ciphertext[1:]); ok {
+			return s, alg, true
 		}
 	case '{':
-		if s, alg := parseJSON(ciphertext); s != nil {
-			return s, alg
+		if s, alg, ok := parseJSON(ciphertext); ok {
+			return s, alg, true
 		}
 	}
 	n := len(ciphertext) - ivSize - nonceSize
 	if n < tagSize {
-		return nil, 0
+		return sealed{}, 0, false
 	}
-	return &sealed{bytes: ciphertext[:n], iv: ciphertext[n : n+ivSize], nonce: ciphertext[n+ivSize:]}, 0
+	return sealed{bytes: ciphertext[:n], iv: ciphertext[n : n+ivSize], nonce: ciphertext[n+ivSize:]}, 0, true
 }
 
-// parseJSON reads the form of KES spec section 5.1; nil if it is another one.
-func parseJSON(text []byte) (*sealed, Algorithm) {
+// parseJSON reads the form of KES spec section 5.1, and no other.
+func parseJSON(text []byte) (sealed, Algorithm, bool) {
 	var v struct {
 		AEAD             string
 		IV, Nonce, Bytes []byte
 	}
 	if json.Unmarshal(text, &v) != nil {
-		return nil, 0
+		return sealed{}, 0, false
 	}
 	var alg Algorithm
 	switch v.AEAD {
@@ -59,13 +59,10 @@ func parseJSON(text []byte) (*sealed, Algorithm) {
 	case "ChaCha20Poly1305":
 		alg = ChaCha20
 	default:
-		return nil, 0
+		return sealed{}, 0, false
 	}
-	s := &sealed{iv: v.IV, nonce: v.Nonce, bytes: v.Bytes}
-	if !s.valid() {
-		return nil, 0
-	}
-	return s, alg
+	s := sealed{iv: v.IV, nonce: v.Nonce, bytes: v.Bytes}
+	return s, alg, s.valid()
 }
 
 // The few bytes of MessagePack that the form of KES spec section 5.2 needs.
@@ -76,21 +73,18 @@ const (
 	str8      = 0xd9 // str16, str32 follow
 )
 
-// parseMessagePack reads the five items; nil if it is another form.
-func parseMessagePack(b []byte) (*sealed, Algorithm) {
+// parseMessagePack reads the five items, and no other form.
+func parseMessagePack(b []byte) (sealed, Algorithm, bool) {
 	var items [5][]byte
 	for i := range items {
 		var ok bool
 		if items[i], b, ok = nextItem(b, i < 2); !ok {
-			return nil, 0
+			return sealed{}, 0, false
 		}
 	}
 	alg, ok := ParseAlgorithm(string(items[0]))
-	s := &sealed{iv: items[2], nonce: items[3], bytes: items[4]}
-	if !ok || len(b) != 0 || !s.valid() {
-		return nil, 0
-	}
-	return s, alg
+	s := sealed{iv: items[2], nonce: items[3], bytes: items[4]}
+	return s, alg, ok && len(b) == 0 && s.valid()
 }
 
 // nextItem cuts a string, or else binary data, off b.
