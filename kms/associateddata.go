@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"unicode/utf8"
 )
@@ -22,13 +21,17 @@ func (a AssociatedData) Canonical() []byte {
 	if len(a) == 0 {
 		return []byte("{}")
 	}
+	var few [8]string
+	keys := few[:0]
 	size := 1
 	for k, v := range a {
+		keys = append(keys, k)
 		size += len(k) + len(v) + len(`"":"",`)
 	}
+	slices.Sort(keys)
 	b := make([]byte, 0, size)
 	sep := byte('{')
-	for _, k := range slices.Sorted(maps.Keys(a)) {
+	for _, k := range keys {
 		b = append(b, sep)
 		b = appendQuoted(b, k)
 		b = append(b, ':')

@@ -211,7 +211,10 @@ func (c *Client) call(ctx context.Context, op Operation, keyID string, ad Associ
 			return newError(op, keyID, &refusal{err})
 		}
 	}
-	start := time.Now()
+	var start time.Time
+	if c.opts.Observe != nil {
+		start = time.Now()
+	}
 	var err error
 	if e := do(); e != nil {
 		err = newError(op, keyID, e)

@@ -47,6 +47,11 @@ var checksums = map[ChecksumType]struct {
 	CRC64NVME: {"CRC64NVME", func() hash.Hash { return crc64.New(nvme) }},
 }
 
+func (t ChecksumType) known() bool {
+	_, ok := checksums[t]
+	return ok
+}
+
 // String is the name in x-amz-checksum-… headers.
 func (t ChecksumType) String() string {
 	if c, ok := checksums[t]; ok {

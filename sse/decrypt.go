@@ -140,16 +140,17 @@ func unseal(ctx context.Context, client *kms.Client, n ObjectName, metadata map[
 	case e.method != C && !o.CustomerKey.IsZero():
 		return objectKey{}, envelope{}, ErrCustomerKeyNotApplicable
 	}
+	path := n.path()
 	external := o.CustomerKey.Key
 	if e.method != C {
-		dataKey, err := client.Decrypt(ctx, e.kmsKeyID, e.sealedDataKey, associatedData(e.method, e.context, n))
+		dataKey, err := client.Decrypt(ctx, e.kmsKeyID, e.sealedDataKey, associatedData(e.method, e.context, n.Bucket, path))
 		if err != nil {
 			return objectKey{}, envelope{}, err
 		}
 		external = dataKey.Key
 		defer external.Wipe()
 	}
-	key, err := e.key.unseal(external, e.method, n)
+	key, err := e.key.unseal(external, e.method, path)
 	return key, e, err
 }
 

@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"context"
 	"crypto/md5"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash"
 	"io"
-	"maps"
 
 	"github.com/objseal/objseal/kms"
 	"github.com/objseal/objseal/stream"
@@ -41,7 +41,6 @@ func (o *EncryptOptions) orDefault() (EncryptOptions, error) {
 	if o == nil {
 		return EncryptOptions{}, nil
 	}
-	_, known := checksums[o.Checksum]
 	switch {
 	case o.Cipher > stream.ChaCha20Poly1305:
 		return EncryptOptions{}, fmt.Errorf("%w: unknown cipher %d", ErrInvalidRequest, uint8(o.Cipher))
@@ -49,7 +48,7 @@ func (o *EncryptOptions) orDefault() (EncryptOptions, error) {
 		return EncryptOptions{}, fmt.Errorf("%w: unknown ETag policy %d", ErrInvalidRequest, o.Policy)
 	case o.Policy == ETagSupplied && len(o.ETag) != md5.Size:
 		return EncryptOptions{}, fmt.Errorf("%w: a supplied ETag has %d bytes", ErrInvalidRequest, md5.Size)
-	case !known && o.Checksum != NoChecksum:
+	case o.Checksum != NoChecksum && !o.Checksum.known():
 		return EncryptOptions{}, fmt.Errorf("%w: unknown checksum type %d", ErrInvalidRequest, uint32(o.Checksum))
 	case o.Size != nil && *o.Size < 0:
 		return EncryptOptions{}, fmt.Errorf("%w: announced size of %d bytes", ErrInvalidRequest, *o.Size)
@@ -67,18 +66,23 @@ var ErrIncompleteUpload = errors.New("the upload was not read to its end")
 // the end; then Metadata has what must be stored beside it. It is not safe for
 // concurrent use.
 type Upload struct {
-	name    ObjectName
-	method  Method
-	key     objectKey // seals ETag and checksum; its own copy
-	opts    EncryptOptions
-	initial map[string]string
+	name     ObjectName
+	method   Method
+	key      objectKey // seals ETag and checksum; its own copy
+	opts     EncryptOptions
+	envelope envelope // of a part: none
 
-	body     *uploadBody
-	sealed   *stream.EncryptReader
-	written  int64
-	finished map[string]string
-	etag     string
-	err      error // sticky
+	body    uploadBody
+	sealed  *stream.EncryptReader
+	written int64
+	err     error // sticky
+
+	// What exists at the end only. It is here so that a small object needs few
+	// allocations.
+	finished       bool
+	etag           [md5.Size]byte
+	sealedETag     [md5.Size + stream.Overhead]byte
+	sealedChecksum []byte
 }
 
 // Encrypt returns the ciphertext of body and its metadata: request → data key
@@ -89,54 +93,52 @@ type Upload struct {
 // Errors: ErrInvalidRequest for a request or options that make no sense, and
 // *kms.Error of the client.
 func Encrypt(ctx context.Context, client *kms.Client, r Request, n ObjectName, body io.Reader, o *EncryptOptions) (*Upload, error) {
-	opts, err := o.orDefault()
+	u := &Upload{name: n, method: r.Method}
+	var err error
+	if u.opts, err = o.orDefault(); err == nil {
+		u.key, err = u.envelope.sealNewObjectKey(ctx, client, r, n)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("failed to encrypt %s: %w", n, err)
 	}
-	key, e, err := sealNewObjectKey(ctx, client, r, n)
-	if err != nil {
-		return nil, fmt.Errorf("failed to encrypt %s: %w", n, err)
-	}
-	return newUpload(ctx, n, r.Method, key, key, replaceEnvelope(nil, e), body, opts)
+	return u.begin(ctx, u.key, body)
 }
 
 // sealNewObjectKey is steps one to three for whole and multipart objects.
-func sealNewObjectKey(ctx context.Context, client *kms.Client, r Request, n ObjectName) (objectKey, envelope, error) {
+func (e *envelope) sealNewObjectKey(ctx context.Context, client *kms.Client, r Request, n ObjectName) (objectKey, error) {
 	if err := r.validate(); err != nil {
-		return objectKey{}, envelope{}, err
+		return objectKey{}, err
 	}
 	key := newObjectKey()
-	e, err := sealObjectKey(ctx, client, r, n, key)
-	return key, e, err
+	return key, e.sealObjectKey(ctx, client, r, n, key)
 }
 
-// sealObjectKey asks for the external key of r and seals key under it.
-func sealObjectKey(ctx context.Context, client *kms.Client, r Request, n ObjectName, key objectKey) (e envelope, err error) {
-	e = envelope{method: r.Method}
+// sealObjectKey asks for the external key of r and makes e that of key, sealed
+// under it.
+func (e *envelope) sealObjectKey(ctx context.Context, client *kms.Client, r Request, n ObjectName, key objectKey) error {
+	e.method = r.Method
+	path := n.path()
 	external := r.CustomerKey.Key
 	if r.Method != C {
-		generated, err := client.GenerateKey(ctx, r.KMSKeyID, associatedData(r.Method, r.Context, n))
+		generated, err := client.GenerateKey(ctx, r.KMSKeyID, associatedData(r.Method, r.Context, n.Bucket, path))
 		if err != nil {
-			return envelope{}, err
+			return err
 		}
 		external = generated.Key.Key
 		defer external.Wipe()
 		e.kmsKeyID, e.sealedDataKey, e.context = generated.KeyID, generated.Ciphertext, r.Context
 	}
-	e.key, err = key.seal(external, r.Method, n)
-	return e, err
+	return e.key.seal(key, external, r.Method, path)
 }
 
-// newUpload is step four. It keeps key; streamKey is the same one, or that of a
-// part.
-func newUpload(ctx context.Context, n ObjectName, m Method, key, streamKey objectKey, initial map[string]string, body io.Reader, o EncryptOptions) (*Upload, error) {
+// begin is step four. streamKey is the object key, or that of a part.
+func (u *Upload) begin(ctx context.Context, streamKey objectKey, body io.Reader) (*Upload, error) {
 	if body == nil {
-		return nil, fmt.Errorf("failed to encrypt %s: %w: no body", n, ErrInvalidRequest)
+		return nil, fmt.Errorf("failed to encrypt %s: %w: no body", u.name, ErrInvalidRequest)
 	}
-	u := &Upload{name: n, method: m, key: key, opts: o, initial: initial}
-	u.body = &uploadBody{ctx: ctx, src: body, want: -1}
-	if o.Size != nil {
-		u.body.want = *o.Size
+	u.body = uploadBody{ctx: ctx, src: body, want: -1}
+	if u.opts.Size != nil {
+		u.body.want = *u.opts.Size
 	}
 	if u.opts.Policy == ETagMD5 {
 		u.body.md5 = md5.New()
@@ -145,10 +147,10 @@ func newUpload(ctx context.Context, n ObjectName, m Method, key, streamKey objec
 		u.body.checksum = checksums[u.opts.Checksum].new()
 	}
 	var err error
-	u.sealed, err = stream.NewEncryptReader(streamKey.Bytes(), u.body, &stream.Options{Cipher: u.opts.Cipher})
+	u.sealed, err = stream.NewEncryptReader(streamKey.Bytes(), &u.body, &stream.Options{Cipher: u.opts.Cipher})
 	if err != nil {
-		key.Wipe()
-		return nil, fmt.Errorf("failed to encrypt %s: %w", n, err)
+		u.key.Wipe()
+		return nil, fmt.Errorf("failed to encrypt %s: %w", u.name, err)
 	}
 	return u, nil
 }
@@ -204,55 +206,70 @@ func (u *Upload) end(err error) error {
 }
 
 func (u *Upload) finish() error {
-	var etag []byte
 	switch u.opts.Policy {
 	case ETagSupplied:
-		etag = u.opts.ETag
+		u.etag = [md5.Size]byte(u.opts.ETag)
 	case ETagRandom:
-		etag = randomETag()
+		randomETag(&u.etag)
 	default:
-		etag = u.body.md5.Sum(nil)
+		u.body.md5.Sum(u.etag[:0])
 	}
-	stored, err := u.key.sealETag(etag)
-	if err != nil {
+	if _, err := u.key.sealValue(u.sealedETag[:0], labelETag, u.etag[:]); err != nil {
 		return err
 	}
-	m := maps.Clone(u.initial)
-	if m == nil {
-		m = make(map[string]string, 2)
-	}
-	m[metaETag] = stored.text
 	if u.body.checksum != nil {
-		sealed, err := u.key.sealValue(labelChecksum, appendChecksum(nil, u.opts.Checksum, u.body.checksum.Sum(nil)))
-		if err != nil {
+		var err error
+		record := appendChecksum(nil, u.opts.Checksum, u.body.checksum.Sum(nil))
+		if u.sealedChecksum, err = u.key.sealValue(nil, labelChecksum, record); err != nil {
 			return err
 		}
-		m[metaChecksum] = string(sealed)
 	}
-	u.etag = stored.display(u.method, etag)
-	u.finished = m
+	u.finished = true
 	return nil
 }
 
 // InitialMetadata is what is known before the data: everything but ETag and
 // checksum. Nil for a part.
-func (u *Upload) InitialMetadata() map[string]string { return maps.Clone(u.initial) }
+func (u *Upload) InitialMetadata() map[string]string {
+	if u.envelope.method == None {
+		return nil
+	}
+	return u.envelope.entries()
+}
 
 // Metadata is what must be stored with the object for it to be read again: the
 // keys of InitialMetadata, the sealed ETag, the sealed checksum. For a part it
 // is only those two. ErrIncompleteUpload before the end of the ciphertext.
 func (u *Upload) Metadata() (map[string]string, error) {
-	if u.finished == nil {
+	if !u.finished {
 		if u.err != nil && u.err != io.EOF {
 			return nil, u.err
 		}
 		return nil, ErrIncompleteUpload
 	}
-	return maps.Clone(u.finished), nil
+	m := u.InitialMetadata()
+	if m == nil {
+		m = make(map[string]string, 2)
+	}
+	m[metaETag] = u.storedETag().text
+	if u.sealedChecksum != nil {
+		m[metaChecksum] = string(u.sealedChecksum)
+	}
+	return m, nil
+}
+
+func (u *Upload) storedETag() storedETag {
+	var room [2 * len(u.sealedETag)]byte
+	return storedETag{string(hex.AppendEncode(room[:0], u.sealedETag[:])), u.sealedETag[:]}
 }
 
 // ETag is what the client shall see, valid after the end of the ciphertext.
-func (u *Upload) ETag() string { return u.etag }
+func (u *Upload) ETag() string {
+	if !u.finished {
+		return ""
+	}
+	return u.storedETag().display(u.method, u.etag[:])
+}
 
 // Size is the number of plaintext bytes read so far; StoredSize that of the
 // ciphertext bytes handed out.
@@ -261,7 +278,7 @@ func (u *Upload) StoredSize() int64 { return u.written }
 
 // KMSKeyID names the key that sealed the object's data key; empty for SSE-C
 // and for parts.
-func (u *Upload) KMSKeyID() string { return u.initial[metaKMSKeyID] }
+func (u *Upload) KMSKeyID() string { return u.envelope.kmsKeyID }
 
 // uploadBody hashes and counts the plaintext on its way into the stream, and
 // holds it to the announced size.

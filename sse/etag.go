@@ -27,14 +27,12 @@ const (
 	ETagSupplied
 )
 
-// randomETag is shaped like a version 4 UUID, as MinIO's are, so that a reader
+// randomETag makes b one that is shaped like a version 4 UUID, as MinIO's are, so that a reader
 // knows it from an MD5 in 63 of 64 cases.
-func randomETag() []byte {
-	b := make([]byte, md5.Size)
-	rand.Read(b)
+func randomETag(b *[md5.Size]byte) {
+	rand.Read(b[:])
 	b[6] = b[6]&0x0f | 0x40
 	b[8] = b[8]&0x3f | 0x80
-	return b
 }
 
 func looksRandom(etag []byte) bool {
@@ -60,14 +58,15 @@ func parseETag(m map[string]string) (storedETag, error) {
 			return storedETag{}, tampered(metaETag, "is no multipart ETag")
 		}
 		return storedETag{text: text}, nil
-	case !isHex(text):
+	}
+	sealed, err := hex.DecodeString(text)
+	switch {
+	case err != nil:
 		return storedETag{}, tampered(metaETag, "is not hexadecimal")
 	case len(text) <= 2*md5.Size:
 		return storedETag{text: text}, nil
-	default:
-		sealed, _ := hex.DecodeString(text)
-		return storedETag{text, sealed}, nil
 	}
+	return storedETag{text, sealed}, nil
 }
 
 func isHex(s string) bool {
@@ -98,12 +97,6 @@ func (e storedETag) open(k objectKey, legacy bool) ([]byte, error) {
 		return nil, fmt.Errorf("failed to open the sealed ETag: %w", err)
 	}
 	return b, nil
-}
-
-// sealETag returns the stored form of a single object's or a part's ETag.
-func (k objectKey) sealETag(etag []byte) (storedETag, error) {
-	sealed, err := k.sealValue(labelETag, etag)
-	return storedETag{hex.EncodeToString(sealed), sealed}, err
 }
 
 // multipartETag is the MD5 over the parts' ETags as clients saw them, with the

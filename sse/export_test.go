@@ -29,7 +29,7 @@ func OpenedETag(o *Object) []byte { return o.etag }
 
 // SealChecksums seals checksum records as those of the object o.
 func SealChecksums(o *Object, records []byte) string {
-	sealed, err := o.key.key.sealValue(labelChecksum, records)
+	sealed, err := o.key.key.sealValue(nil, labelChecksum, records)
 	if err != nil {
 		panic(err)
 	}

@@ -71,48 +71,50 @@ type sealedKey struct {
 
 func newObjectKey() objectKey { return objectKey{secret.Random()} }
 
-// seal seals k under external for one object. A new IV makes a new sealing key
-// each time, so that no sealing key ever seals two object keys.
-func (k objectKey) seal(external secret.Key, m Method, n ObjectName) (s sealedKey, err error) {
+// seal seals k under external for the object of this path. A new IV makes a new
+// sealing key each time, so that no sealing key ever seals two object keys.
+func (s *sealedKey) seal(k objectKey, external secret.Key, m Method, path string) error {
 	rand.Read(s.iv[:])
-	kek := sealingKey(external, s.iv[:], m, n)
-	defer kek.Wipe()
-	_, err = stream.Seal(s.sealed[:0], kek.Bytes(), k.Bytes(), nil)
-	return s, err
+	var kek derivedKey
+	defer kek.wipe()
+	kek.sealingKey(external, s.iv[:], m, path)
+	_, err := stream.Seal(s.sealed[:0], kek[:], k.Bytes(), nil)
+	return err
 }
 
 // unseal returns the object key, or ErrNotAuthentic if anything about the
-// external key, the method, the name or the sealed bytes is not as it was.
-func (s sealedKey) unseal(external secret.Key, m Method, n ObjectName) (objectKey, error) {
-	var kek secret.Key
+// external key, the method, the path or the sealed bytes is not as it was.
+func (s *sealedKey) unseal(external secret.Key, m Method, path string) (objectKey, error) {
+	var kek derivedKey
+	defer kek.wipe()
 	if s.legacy {
-		kek = legacySealingKey(external, s.iv[:])
+		kek.legacySealingKey(external, s.iv[:])
 	} else {
-		kek = sealingKey(external, s.iv[:], m, n)
+		kek.sealingKey(external, s.iv[:], m, path)
 	}
-	defer kek.Wipe()
-	var plain [secret.Size]byte
-	defer clear(plain[:])
-	b, err := stream.Open(plain[:0], kek.Bytes(), s.sealed[:], &stream.Options{AllowLegacy: s.legacy})
+	k := objectKey{secret.Make()}
+	b, err := stream.Open(k.Bytes()[:0], kek[:], s.sealed[:], &stream.Options{AllowLegacy: s.legacy})
 	switch {
 	case errors.Is(err, stream.ErrFIPS):
 		return objectKey{}, err
-	case err != nil: // without the stream's words: it says tampered, and nothing shows that
+	case err != nil || len(b) != secret.Size: // without the stream's words: it says tampered, and nothing shows that
 		return objectKey{}, ErrNotAuthentic
 	}
-	k, err := secret.New(b) // 64 bytes are one package of 32: two have no room
-	return objectKey{k}, err
+	return k, nil
 }
 
-// sealValue seals one metadata value; an empty one stays empty.
-func (k objectKey) sealValue(label string, value []byte) ([]byte, error) {
-	key := k.metadataKey(label)
-	defer key.Wipe()
-	return stream.Seal(nil, key.Bytes(), value, nil)
+// sealValue seals one metadata value and appends it to dst; an empty one stays
+// empty.
+func (k objectKey) sealValue(dst []byte, label string, value []byte) ([]byte, error) {
+	var key derivedKey
+	defer key.wipe()
+	key.metadataKey(k, label)
+	return stream.Seal(dst, key[:], value, nil)
 }
 
 func (k objectKey) openValue(label string, sealed []byte, legacy bool) ([]byte, error) {
-	key := k.metadataKey(label)
-	defer key.Wipe()
-	return stream.Open(nil, key.Bytes(), sealed, &stream.Options{AllowLegacy: legacy})
+	var key derivedKey
+	defer key.wipe()
+	key.metadataKey(k, label)
+	return stream.Open(nil, key[:], sealed, &stream.Options{AllowLegacy: legacy})
 }

@@ -44,13 +44,14 @@ func encodeContext(ad kms.AssociatedData) string {
 	return base64.StdEncoding.EncodeToString(ad.Canonical())
 }
 
-var sealedKeyEntry = map[Method]string{S3: metaSealedKeyS3, KMS: metaSealedKeyKMS, C: metaSealedKeyC}
+// sealedKeyEntry is by method. None has none.
+var sealedKeyEntry = [...]string{S3: metaSealedKeyS3, KMS: metaSealedKeyKMS, C: metaSealedKeyC}
 
 // methodOf infers the method from the sealed-key slot alone. Any other trace of
 // encryption without a sealed key is an object that must not be served as
 // plaintext (SSE spec section 2).
 func methodOf(m map[string]string) (Method, error) {
-	for _, method := range []Method{KMS, S3, C} {
+	for _, method := range [...]Method{KMS, S3, C} {
 		if _, ok := m[sealedKeyEntry[method]]; ok {
 			return method, nil
 		}
@@ -129,19 +130,29 @@ func parseEnvelope(m map[string]string) (e envelope, err error) {
 
 func decodeBounded(m map[string]string, entry string, most int) ([]byte, error) {
 	if len(m[entry]) > most {
-		return nil, tampered(entry, "is longer than any writer makes it")
+		return nil, errTooLong(entry)
 	}
 	b, err := base64.StdEncoding.DecodeString(m[entry])
 	if err != nil {
-		return nil, tampered(entry, "is not base64")
+		return nil, errNotBase64(entry)
 	}
 	return b, nil
 }
 
+func errTooLong(entry string) error   { return tampered(entry, "is longer than any writer makes it") }
+func errNotBase64(entry string) error { return tampered(entry, "is not base64") }
+
 func decodeFixed(dst []byte, m map[string]string, entry string) error {
-	b, err := decodeBounded(m, entry, base64.StdEncoding.EncodedLen(len(dst)))
+	text := m[entry]
+	if len(text) > base64.StdEncoding.EncodedLen(len(dst)) {
+		return errTooLong(entry)
+	}
+	const most = (sealedKeySize + 2) / 3 // groups
+	var in [4 * most]byte
+	var out [3 * most]byte
+	b, err := base64.StdEncoding.AppendDecode(out[:0], append(in[:0], text...))
 	if err != nil {
-		return err
+		return errNotBase64(entry)
 	}
 	if len(b) != len(dst) {
 		return tampered(entry, "has "+strconv.Itoa(len(b))+" bytes, not "+strconv.Itoa(len(dst)))
@@ -152,25 +163,35 @@ func decodeFixed(dst []byte, m map[string]string, entry string) error {
 
 // replaceEnvelope returns a copy of m with e in place of whatever envelope was
 // there. Everything else stays: it hangs off the object key, not off its seal.
-func replaceEnvelope(m map[string]string, e envelope) map[string]string {
+func replaceEnvelope(m map[string]string, e *envelope) map[string]string {
 	out := maps.Clone(m)
-	if out == nil {
-		out = make(map[string]string, 8)
-	}
-	for _, entry := range []string{metaSealedKeyS3, metaSealedKeyKMS, metaSealedKeyC, metaKMSKeyID, metaSealedDataKey, metaContext} {
+	for _, entry := range [...]string{metaSealedKeyS3, metaSealedKeyKMS, metaSealedKeyC, metaKMSKeyID, metaSealedDataKey, metaContext} {
 		delete(out, entry)
 	}
-	out[metaIV] = base64.StdEncoding.EncodeToString(e.key.iv[:])
-	out[metaAlgorithm] = sealAlgorithm
-	out[sealedKeyEntry[e.method]] = base64.StdEncoding.EncodeToString(e.key.sealed[:])
+	return e.addTo(out)
+}
+
+// entries returns what e stands for in metadata.
+func (e *envelope) entries() map[string]string { return e.addTo(make(map[string]string, 8)) }
+
+func (e *envelope) addTo(m map[string]string) map[string]string {
+	m[metaIV] = encodeBase64(e.key.iv[:])
+	m[metaAlgorithm] = sealAlgorithm
+	m[sealedKeyEntry[e.method]] = encodeBase64(e.key.sealed[:])
 	if e.method != C {
-		out[metaKMSKeyID] = e.kmsKeyID
-		out[metaSealedDataKey] = base64.StdEncoding.EncodeToString(e.sealedDataKey)
+		m[metaKMSKeyID] = e.kmsKeyID
+		m[metaSealedDataKey] = encodeBase64(e.sealedDataKey)
 	}
 	if len(e.context) > 0 {
-		out[metaContext] = encodeContext(e.context)
+		m[metaContext] = encodeContext(e.context)
 	}
-	return out
+	return m
+}
+
+// encodeBase64 needs one allocation, where EncodeToString needs two.
+func encodeBase64(b []byte) string {
+	var room [128]byte
+	return string(base64.StdEncoding.AppendEncode(room[:0], b))
 }
 
 // The two stream formats under an encrypted object that this package reads.

@@ -35,11 +35,12 @@ type CompletedPart struct {
 // a whole object, with the same errors. Store Metadata with the upload:
 // [ResumeMultipart] needs it.
 func NewMultipart(ctx context.Context, client *kms.Client, r Request, n ObjectName) (*Multipart, error) {
-	key, e, err := sealNewObjectKey(ctx, client, r, n)
+	e := new(envelope)
+	key, err := e.sealNewObjectKey(ctx, client, r, n)
 	if err != nil {
 		return nil, fmt.Errorf("failed to start the multipart upload of %s: %w", n, err)
 	}
-	m := replaceEnvelope(nil, e)
+	m := e.entries()
 	m[metaMultipart] = ""
 	return &Multipart{name: n, method: r.Method, key: heldKey{key: key}, initial: m}, nil
 }
@@ -82,7 +83,7 @@ func (m *Multipart) Part(ctx context.Context, number int, body io.Reader, o *Enc
 	}
 	partKey := key.partKey(number)
 	defer partKey.Wipe()
-	return newUpload(ctx, m.name, m.method, key, partKey, nil, body, opts)
+	return (&Upload{name: m.name, method: m.method, key: key, opts: opts}).begin(ctx, partKey, body)
 }
 
 // Wipe overwrites the object key. Parts already begun go on with their own

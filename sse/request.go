@@ -150,7 +150,7 @@ func (r Request) validate() error {
 		return invalidRequest("an encryption context is for SSE-KMS only")
 	case r.Method == C && r.KMSKeyID != "":
 		return invalidRequest("SSE-C uses no KMS key")
-	case len(encodeContext(r.Context)) > maxContext:
+	case len(r.Context) > 0 && len(encodeContext(r.Context)) > maxContext:
 		return invalidRequest("the encryption context is too long")
 	}
 	// The canonical encoding replaces other bytes, so that the context read back
@@ -166,9 +166,9 @@ func (r Request) validate() error {
 // associatedData is what the data key is bound to: the client's pairs, and
 // bucket → bucket/object unless the client gave that key itself. The added
 // pair is never stored (SSE spec section 3.2).
-func associatedData(m Method, client kms.AssociatedData, n ObjectName) kms.AssociatedData {
+func associatedData(m Method, client kms.AssociatedData, bucket, path string) kms.AssociatedData {
 	ad := make(kms.AssociatedData, len(client)+1)
-	ad[n.Bucket] = n.path()
+	ad[bucket] = path
 	if m == KMS {
 		for k, v := range client {
 			ad[k] = v

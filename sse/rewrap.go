@@ -36,9 +36,9 @@ func Rewrap(ctx context.Context, client *kms.Client, n ObjectName, metadata map[
 	} else {
 		err = to.validate()
 	}
-	var e envelope
+	e := new(envelope)
 	if err == nil {
-		e, err = sealObjectKey(ctx, client, to, n, key)
+		err = e.sealObjectKey(ctx, client, to, n, key)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("failed to rewrap %s: %w", n, err)

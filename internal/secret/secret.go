@@ -65,6 +65,9 @@ func New(b []byte) (Key, error) {
 	return k, nil
 }
 
+// Make returns a Key of zero bytes, to be filled through Bytes.
+func Make() Key { return newKey() }
+
 // Random returns a new Key from the system's random generator.
 func Random() Key {
 	k := newKey()
