@@ -52,7 +52,7 @@ func Describe(s Stored) (Description, error) {
 	return describe(e, l, s), nil
 }
 
-func describe(e envelope, l layout, s Stored) Description {
+func describe(e *envelope, l layout, s Stored) Description {
 	return Description{e.method, e.kmsKeyID, e.context, l.spans[0].part != 0, l.compressed, e.key.legacy, l.size, s.Size}
 }
 
@@ -125,27 +125,27 @@ func open(ctx context.Context, client *kms.Client, n ObjectName, s Stored, o *Op
 }
 
 // unseal is the way back to the object key, for Open, Rewrap and multipart.
-func unseal(ctx context.Context, client *kms.Client, n ObjectName, metadata map[string]string, o *OpenOptions) (objectKey, envelope, error) {
+func unseal(ctx context.Context, client *kms.Client, n ObjectName, metadata map[string]string, o *OpenOptions) (objectKey, *envelope, error) {
 	if o == nil {
 		o = new(OpenOptions)
 	}
 	e, err := parseEnvelope(metadata)
 	switch {
 	case err != nil:
-		return objectKey{}, envelope{}, err
+		return objectKey{}, nil, err
 	case e.key.legacy && !o.AllowLegacySeal:
-		return objectKey{}, envelope{}, &MetadataError{metaAlgorithm, "names the legacy seal DARE-SHA256, which is read only if allowed", ErrUnsupported}
+		return objectKey{}, nil, &MetadataError{metaAlgorithm, "names the legacy seal DARE-SHA256, which is read only if allowed", ErrUnsupported}
 	case e.method == C && o.CustomerKey.IsZero():
-		return objectKey{}, envelope{}, ErrCustomerKeyRequired
+		return objectKey{}, nil, ErrCustomerKeyRequired
 	case e.method != C && !o.CustomerKey.IsZero():
-		return objectKey{}, envelope{}, ErrCustomerKeyNotApplicable
+		return objectKey{}, nil, ErrCustomerKeyNotApplicable
 	}
 	path := n.path()
 	external := o.CustomerKey.Key
 	if e.method != C {
 		dataKey, err := client.Decrypt(ctx, e.kmsKeyID, e.sealedDataKey, associatedData(e.method, e.context, n.Bucket, path))
 		if err != nil {
-			return objectKey{}, envelope{}, err
+			return objectKey{}, nil, err
 		}
 		external = dataKey.Key
 		defer external.Wipe()

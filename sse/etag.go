@@ -59,7 +59,8 @@ func parseETag(m map[string]string) (storedETag, error) {
 		}
 		return storedETag{text: text}, nil
 	}
-	sealed, err := hex.DecodeString(text)
+	var in [2 * (stream.Overhead + md5.Size)]byte
+	sealed, err := hex.AppendDecode(make([]byte, 0, len(text)/2), append(in[:0], text...))
 	switch {
 	case err != nil:
 		return storedETag{}, tampered(metaETag, "is not hexadecimal")

@@ -94,18 +94,18 @@ type contentCheck struct {
 	result   Integrity
 }
 
-// newContentCheck picks the digests that can prove this object's content.
+// begin picks the digests that can prove the content of o.
 // One is enough, so the first alone is computed, a checksum before the MD5;
 // compressed objects get all, because of the fault that Integrity.Warning tells
 // of. In FIPS 140-only mode MD5 and SHA-1 prove nothing.
-func (o *Object) newContentCheck() (*contentCheck, error) {
+func (c *contentCheck) begin(o *Object) error {
 	if o.etagErr != nil {
-		return nil, o.etagErr
+		return o.etagErr
 	}
 	if o.sumsErr != nil {
-		return nil, o.sumsErr
+		return o.sumsErr
 	}
-	c := &contentCheck{tolerant: o.Compressed}
+	c.tolerant = o.Compressed
 	for _, s := range o.sums {
 		if s.Type == SHA1 && fips140.Enforced() {
 			continue
@@ -128,7 +128,7 @@ func (o *Object) newContentCheck() (*contentCheck, error) {
 	if len(c.digests) > 1 && !c.tolerant {
 		c.digests = c.digests[:1]
 	}
-	return c, nil
+	return nil
 }
 
 func (c *contentCheck) Write(p []byte) {

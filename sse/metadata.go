@@ -74,14 +74,16 @@ type envelope struct {
 }
 
 // parseEnvelope reads hostile metadata, in the order of SSE spec section 2.1.
-func parseEnvelope(m map[string]string) (e envelope, err error) {
+func parseEnvelope(m map[string]string) (*envelope, error) {
+	var err error
+	e := new(envelope)
 	if e.method, err = methodOf(m); err != nil {
-		return envelope{}, err
+		return nil, err
 	}
 	slot := sealedKeyEntry[e.method]
 	for _, entry := range []string{metaIV, metaAlgorithm, slot} {
 		if m[entry] == "" {
-			return envelope{}, tampered(entry, "is missing")
+			return nil, tampered(entry, "is missing")
 		}
 	}
 	if e.method != C {
@@ -89,40 +91,40 @@ func parseEnvelope(m map[string]string) (e envelope, err error) {
 		_, sealed := m[metaSealedDataKey]
 		switch {
 		case !id && !sealed: // well-formed, under a master key that no key server ever had
-			return envelope{}, &MetadataError{metaSealedDataKey, "is missing, and so is the key id, as MinIO wrote it in 2018", ErrUnsupported}
+			return nil, &MetadataError{metaSealedDataKey, "is missing, and so is the key id, as MinIO wrote it in 2018", ErrUnsupported}
 		case !id:
-			return envelope{}, tampered(metaKMSKeyID, "is missing")
+			return nil, tampered(metaKMSKeyID, "is missing")
 		case !sealed:
-			return envelope{}, tampered(metaSealedDataKey, "is missing")
+			return nil, tampered(metaSealedDataKey, "is missing")
 		}
 	}
 	if err := decodeFixed(e.key.iv[:], m, metaIV); err != nil {
-		return envelope{}, err
+		return nil, err
 	}
 	switch algorithm := m[metaAlgorithm]; {
 	case algorithm == sealAlgorithm:
 	case algorithm == legacySealAlgorithm && e.method == C:
 		e.key.legacy = true
 	default:
-		return envelope{}, &MetadataError{metaAlgorithm, "names an algorithm that is refused for " + e.method.String(), ErrUnsupported}
+		return nil, &MetadataError{metaAlgorithm, "names an algorithm that is refused for " + e.method.String(), ErrUnsupported}
 	}
 	if err := decodeFixed(e.key.sealed[:], m, slot); err != nil {
-		return envelope{}, err
+		return nil, err
 	}
 	if e.method == C {
 		return e, nil
 	}
 	e.kmsKeyID = m[metaKMSKeyID]
 	if e.sealedDataKey, err = decodeBounded(m, metaSealedDataKey, base64.StdEncoding.EncodedLen(kms.MaxCiphertext)); err != nil {
-		return envelope{}, err
+		return nil, err
 	}
 	if _, ok := m[metaContext]; ok && e.method == KMS {
 		text, err := decodeBounded(m, metaContext, maxContext)
 		if err != nil {
-			return envelope{}, err
+			return nil, err
 		}
 		if e.context, err = kms.ParseAssociatedData(text); err != nil {
-			return envelope{}, tampered(metaContext, "is not a JSON object of strings")
+			return nil, tampered(metaContext, "is not a JSON object of strings")
 		}
 	}
 	return e, nil
@@ -132,7 +134,9 @@ func decodeBounded(m map[string]string, entry string, most int) ([]byte, error) 
 	if len(m[entry]) > most {
 		return nil, errTooLong(entry)
 	}
-	b, err := base64.StdEncoding.DecodeString(m[entry])
+	text := m[entry]
+	var in [256]byte
+	b, err := base64.StdEncoding.AppendDecode(make([]byte, 0, base64.StdEncoding.DecodedLen(len(text))), append(in[:0], text...))
 	if err != nil {
 		return nil, errNotBase64(entry)
 	}

@@ -19,9 +19,14 @@ type Fetch func(ctx context.Context, off, n int64) (io.ReadCloser, error)
 // the Reader leaves r open.
 func FetchReaderAt(r io.ReaderAt) Fetch {
 	return func(_ context.Context, off, n int64) (io.ReadCloser, error) {
-		return io.NopCloser(io.NewSectionReader(r, off, n)), nil
+		return &section{*io.NewSectionReader(r, off, n)}, nil
 	}
 }
+
+// section leaves what it reads open.
+type section struct{ io.SectionReader }
+
+func (*section) Close() error { return nil }
 
 // A Reader yields verified plaintext of an Object: a byte leaves only after
 // the package that holds it was authenticated. At the end of a full read the
@@ -32,9 +37,10 @@ type Reader struct {
 	ctx    context.Context
 	name   ObjectName
 	source io.Closer // nil if nothing was fetched, or it was closed
+	input  contextReader
 	parts  partsReader
 	size   int64 // plaintext bytes in all
-	check  *contentCheck
+	check  contentCheck
 	err    error // sticky
 }
 
@@ -58,9 +64,9 @@ func (o *Object) newReader(ctx context.Context, fetch Fetch, r Range) (*Reader, 
 	if err != nil {
 		return nil, err
 	}
-	rd := &Reader{ctx: ctx, name: o.name, size: n, check: new(contentCheck)}
+	rd := &Reader{ctx: ctx, name: o.name, size: n}
 	if n == o.layout.size && !o.opts.SkipContentCheck {
-		if rd.check, err = o.newContentCheck(); err != nil {
+		if err := rd.check.begin(o); err != nil {
 			return nil, err
 		}
 	}
@@ -81,7 +87,8 @@ func (o *Object) newReader(ctx context.Context, fetch Fetch, r Range) (*Reader, 
 		key.Wipe()
 		return nil, fmt.Errorf("failed to fetch %d stored bytes at %d: %w", w.length, w.offset, err)
 	}
-	rd.source, rd.parts.src = source, contextReader{ctx, source}
+	rd.source, rd.input = source, contextReader{ctx, source}
+	rd.parts.src = &rd.input
 	return rd, nil
 }
 
