@@ -20,6 +20,12 @@ type OpenOptions struct {
 	// SkipContentCheck leaves out the hashing of full reads. Packages are
 	// authenticated all the same.
 	SkipContentCheck bool
+	// Workers is how many goroutines may work on a large stream, or part, inside
+	// one call of [Reader.WriteTo], as [stream.Options.Workers] says; one of them
+	// is the caller. What Fetch returned and the destination are then used by
+	// several of them, one at a time, and hashing runs beside opening.
+	// Compressed objects have the caller alone, which is the default.
+	Workers int
 }
 
 // Description is what metadata tells of an object without any key.
@@ -81,7 +87,8 @@ type Object struct {
 //
 // Errors: those of Describe; *kms.Error of the client; ErrNotAuthentic if the
 // sealed key does not open; ErrCustomerKeyRequired, ErrCustomerKeyNotApplicable;
-// ErrUnsupported for a legacy seal that was not allowed.
+// ErrUnsupported for a legacy seal that was not allowed; ErrInvalidRequest for
+// options that make no sense.
 func Open(ctx context.Context, client *kms.Client, n ObjectName, s Stored, o *OpenOptions) (*Object, error) {
 	obj, err := open(ctx, client, n, s, o)
 	if err != nil {
@@ -95,6 +102,9 @@ func open(ctx context.Context, client *kms.Client, n ObjectName, s Stored, o *Op
 	if o != nil {
 		obj.opts = *o
 		obj.opts.CustomerKey = CustomerKey{} // of no more use, and not ours to keep
+		if o.Workers < 0 {
+			return nil, fmt.Errorf("%w: %d workers", ErrInvalidRequest, o.Workers)
+		}
 	}
 	if _, err := methodOf(s.Metadata); err != nil {
 		return nil, err

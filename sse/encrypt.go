@@ -25,6 +25,11 @@ type EncryptOptions struct {
 	// announced none. A body of another length makes the upload fail with
 	// ErrInvalidRequest at its end.
 	Size *int64
+	// Workers is how many goroutines may work on a large body inside one call of
+	// [Upload.WriteTo], as [stream.Options.Workers] says; one of them is the
+	// caller. Body and destination are then used by several of them, one at a
+	// time, and hashing runs beside sealing. Default: the caller alone.
+	Workers int
 }
 
 // KnownSize is n bytes as [EncryptOptions.Size], and nil for a negative n, which
@@ -50,6 +55,8 @@ func (o *EncryptOptions) orDefault() (EncryptOptions, error) {
 		return EncryptOptions{}, fmt.Errorf("%w: a supplied ETag has %d bytes", ErrInvalidRequest, md5.Size)
 	case o.Checksum != NoChecksum && !o.Checksum.known():
 		return EncryptOptions{}, fmt.Errorf("%w: unknown checksum type %d", ErrInvalidRequest, uint32(o.Checksum))
+	case o.Workers < 0:
+		return EncryptOptions{}, fmt.Errorf("%w: %d workers", ErrInvalidRequest, o.Workers)
 	case o.Size != nil && *o.Size < 0:
 		return EncryptOptions{}, fmt.Errorf("%w: announced size of %d bytes", ErrInvalidRequest, *o.Size)
 	}
@@ -147,7 +154,7 @@ func (u *Upload) begin(ctx context.Context, streamKey objectKey, body io.Reader)
 		u.body.checksum = checksums[u.opts.Checksum].new()
 	}
 	var err error
-	u.sealed, err = stream.NewEncryptReader(streamKey.Bytes(), &u.body, &stream.Options{Cipher: u.opts.Cipher})
+	u.sealed, err = stream.NewEncryptReader(streamKey.Bytes(), &u.body, &stream.Options{Cipher: u.opts.Cipher, Workers: u.opts.Workers})
 	if err != nil {
 		u.key.Wipe()
 		return nil, fmt.Errorf("failed to encrypt %s: %w", u.name, err)

@@ -20,7 +20,9 @@ const (
 	// under SSE-S3, and what later proves the content. MD5 runs at about
 	// 1 GB/s and so decides the speed of large uploads.
 	ETagMD5 ETagPolicy = iota
-	// ETagRandom seals 16 random bytes: no hashing, no proof of content.
+	// ETagRandom seals 16 random bytes: no hashing, no proof of content. Under
+	// SSE-S3 nothing tells them from an MD5 for certain, so that a full read
+	// computes one all the same; [OpenOptions.SkipContentCheck] spares that.
 	ETagRandom
 	// ETagSupplied seals [EncryptOptions.ETag], the MD5 that the caller has
 	// already computed over the same plaintext.

@@ -78,7 +78,7 @@ func (o *Object) newReader(ctx context.Context, fetch Fetch, r Range) (*Reader, 
 	if err != nil {
 		return nil, err
 	}
-	rd.parts = partsReader{segments: w.segments, key: key, opts: stream.Options{AllowLegacy: o.opts.AllowLegacyStream}, compressed: o.layout.compressed}
+	rd.parts = partsReader{segments: w.segments, key: key, opts: stream.Options{AllowLegacy: o.opts.AllowLegacyStream, Workers: o.opts.Workers}, compressed: o.layout.compressed}
 	if len(w.segments) == 0 {
 		return rd, nil
 	}

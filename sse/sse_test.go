@@ -646,10 +646,11 @@ func multipart(t testing.TB, m *sse.Multipart, numbers []int, parts [][]byte, o 
 		if err != nil {
 			t.Fatal(err)
 		}
-		data, err := io.ReadAll(u)
-		if err != nil {
+		var b bytes.Buffer
+		if _, err := u.WriteTo(&b); err != nil {
 			t.Fatal(err)
 		}
+		data := b.Bytes()
 		md, err := u.Metadata()
 		if err != nil {
 			t.Fatal(err)
