@@ -2,7 +2,9 @@ package stream
 
 import (
 	"bytes"
+	"errors"
 	"io"
+	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -58,27 +60,42 @@ func (o *opener) spreads(first uint64) bool {
 }
 
 // together runs work on n goroutines, of which this is one, and returns when all
-// have ended. A panic in one of them becomes one of the caller.
+// have ended. A panic in one of them becomes one of the caller; so does
+// runtime.Goexit, which tests call in the middle of a Read or Write.
 func together(n int, work func()) {
 	var others sync.WaitGroup
 	var thrown atomic.Pointer[any]
+	var exited atomic.Bool
 	guarded := func() {
+		returned := false
 		defer func() {
 			if v := recover(); v != nil {
 				thrown.CompareAndSwap(nil, &v)
+			} else if !returned {
+				exited.Store(true)
 			}
 		}()
 		work()
+		returned = true
 	}
 	for range n - 1 {
 		others.Go(guarded)
 	}
+	defer func() {
+		others.Wait()
+		if v := thrown.Load(); v != nil {
+			panic(*v)
+		}
+		if exited.Load() {
+			runtime.Goexit()
+		}
+	}()
 	guarded()
-	others.Wait()
-	if v := thrown.Load(); v != nil {
-		panic(*v)
-	}
 }
+
+// errPanicked is what a stream fails with whose source or destination has panicked
+// while workers had batches in hand: what they had read is lost.
+var errPanicked = errors.New("stream: a panic of the source or destination has ended the stream")
 
 // each calls work for the numbers 0 to n-1, on several goroutines. Once it has failed
 // for one no later one is begun, but all earlier ones are; each returns the error of

@@ -249,6 +249,74 @@ func TestWorkersPanic(t *testing.T) {
 	}
 }
 
+// A stream that a panic has interrupted is not whole, and none of its later calls says
+// that it is.
+func TestWorkersPanicStays(t *testing.T) {
+	defer stream.ParallelFrom(1)()
+	plain := plaintext(60 * 65536)
+	sealed := seal(t, plain, nil)
+	for _, workers := range []int{1, 3} {
+		o := &stream.Options{Workers: workers}
+		calls := 0
+		once := writerFunc(func(p []byte) (int, error) {
+			if calls++; calls == 3 {
+				panic("once")
+			}
+			return len(p), nil
+		})
+		er := must(stream.NewEncryptReader(testKey, bytes.NewReader(plain), o))
+		dr := must(stream.NewDecryptReader(testKey, bytes.NewReader(sealed), o))
+		ew := must(stream.NewEncryptWriter(testKey, once, o))
+		dw := must(stream.NewDecryptWriter(testKey, once, o))
+		for name, run := range map[string]func() error{
+			"EncryptReader": func() error { _, err := er.WriteTo(once); return err },
+			"DecryptReader": func() error { _, err := dr.WriteTo(once); return err },
+			"EncryptWriter": func() error { _, err := ew.ReadFrom(bytes.NewReader(plain)); return err },
+			"DecryptWriter": func() error { _, err := dw.ReadFrom(bytes.NewReader(sealed)); return err },
+		} {
+			calls = 0
+			func() {
+				defer func() {
+					if v := recover(); v != "once" {
+						t.Errorf("%d workers: %s: recovered %v", workers, name, v)
+					}
+				}()
+				run()
+			}()
+			if err := run(); err == nil || calls != 3 {
+				t.Errorf("%d workers: %s goes on behind a panic: %v", workers, name, err)
+			}
+		}
+		if ew.Close() == nil || dw.Close() == nil {
+			t.Errorf("%d workers: Close says that an interrupted stream is whole", workers)
+		}
+	}
+}
+
+// runtime.Goexit on any of the workers, such as t.FailNow in a destination, ends the
+// caller too: it does not return as if all were written.
+func TestWorkersGoexit(t *testing.T) {
+	defer stream.ParallelFrom(1)()
+	sealed := seal(t, plaintext(100*65536), nil)
+	for last := range 12 {
+		r := must(stream.NewDecryptReader(testKey, bytes.NewReader(sealed), &stream.Options{Workers: 3}))
+		calls, returned, ended := 0, false, make(chan bool)
+		go func() {
+			defer close(ended)
+			r.WriteTo(writerFunc(func(p []byte) (int, error) {
+				if calls++; calls == last+1 {
+					runtime.Goexit()
+				}
+				return len(p), nil
+			}))
+			returned = true
+		}()
+		if <-ended; returned {
+			t.Errorf("WriteTo returned, though write %d did not", last)
+		}
+	}
+}
+
 type writerFunc func([]byte) (int, error)
 
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }

@@ -58,8 +58,9 @@ func (r *EncryptReader) WriteTo(dst io.Writer) (int64, error) {
 	first := r.sealer.next
 	for {
 		if len(r.out) == 0 && r.more && r.sealer.spreads(first) {
+			r.more, r.err = false, errPanicked // it stays if a panic goes through here
 			n, rest, err := r.sealer.sealAll(&r.src, r.ahead, dst, r.sealer.workers)
-			r.more, r.out = false, rest
+			r.out, r.err = rest, nil
 			written += n
 			if err != nil {
 				return written, err
@@ -285,7 +286,9 @@ func (r *DecryptReader) WriteTo(dst io.Writer) (int64, error) {
 				return written, eofIsNil(r.err)
 			}
 			if most := r.wholePackages(); most > 0 && r.in.opener.spreads(first) {
+				r.err = errPanicked // it stays if a panic goes through here
 				n, rest, err, tampered := r.in.openAll(&r.src, most, dst)
+				r.err = nil
 				written += n
 				if r.left > 0 {
 					r.left -= n

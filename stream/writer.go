@@ -67,8 +67,9 @@ func (w *EncryptWriter) ReadFrom(src io.Reader) (int64, error) {
 	first := w.sealer.next
 	for w.err == nil {
 		if w.n == 1 && w.sealer.spreads(first) {
-			w.n = 0
-			if _, _, err := w.sealer.sealAll(s, w.buf.bytes()[HeaderSize], w.dst, w.sealer.workers); err != nil {
+			w.n, w.err = 0, errPanicked // it stays if a panic goes through here
+			_, _, err := w.sealer.sealAll(s, w.buf.bytes()[HeaderSize], w.dst, w.sealer.workers)
+			if w.err = err; err != nil {
 				w.stop(err)
 				break
 			}
@@ -210,11 +211,12 @@ func (w *DecryptWriter) ReadFrom(src io.Reader) (int64, error) {
 	first := w.in.opener.next
 	for w.err == nil {
 		if w.in.opener.spreads(first) {
+			w.err = errPanicked // it stays if a panic goes through here
 			_, _, err, tampered := w.in.openAll(s, MaxPackages, w.dst)
 			if err == nil {
 				err = tampered
 			}
-			if err != nil {
+			if w.err = err; err != nil {
 				w.stop(err)
 				break
 			}
