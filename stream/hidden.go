@@ -8,15 +8,28 @@ import "sync"
 //
 // It is behind two pointers because package fmt, given a verb that does not fit a
 // pointer (%s, %q, %c …), follows one and prints what it finds.
-type hidden[T any] struct{ p **memory[T] }
+type hidden[T any] struct {
+	p   **memory[T]
+	use uint64 // the one that it was taken for
+}
 
 type memory[T any] struct {
 	self  *memory[T]
+	use   uint64 // how often it was given back
 	value T
 }
 
-// get returns what h holds.
-func (h hidden[T]) get() *T { return &(*h.p).value }
+// get returns what h holds. By then that may be the secret of another stream, if h is
+// in a copy of a reader or writer that has ended: such a copy goes no further.
+func (h hidden[T]) get() *T {
+	m := *h.p
+	if m.use != h.use {
+		panic(givenBack)
+	}
+	return &m.value
+}
+
+const givenBack = "stream: internal error: a copy of a reader or writer that has ended is used"
 
 func (h hidden[T]) isNone() bool { return h.p == nil }
 
@@ -29,7 +42,12 @@ func (p *pool[T]) take() hidden[T] {
 		m = new(memory[T])
 		m.self = m
 	}
-	return hidden[T]{&m.self}
+	return hidden[T]{&m.self, m.use}
 }
 
-func (p *pool[T]) give(h hidden[T]) { p.Put(*h.p) }
+func (p *pool[T]) give(h hidden[T]) {
+	h.get()
+	m := *h.p
+	m.use++
+	p.Put(m)
+}
