@@ -19,7 +19,7 @@ const workersSize = 9<<20 + 12345
 // and parts of which some are large enough for workers.
 func workersObjects(t *testing.T, plain []byte) map[string]readable {
 	c, r := newClient(t), sse.Request{Method: sse.S3}
-	o := &sse.EncryptOptions{Workers: 3, Checksum: sse.CRC32C}
+	o := &sse.EncryptOptions{Workers: 3, Checksum: sse.CRC32C, Policy: sse.ETagRandom}
 	m, err := sse.NewMultipart(background, c, r, object)
 	if err != nil {
 		t.Fatal(err)
@@ -125,7 +125,7 @@ func TestWorkersFail(t *testing.T) {
 				}
 				return len(p), nil
 			})
-			u, err := sse.Encrypt(ctx, c, sse.Request{Method: sse.S3}, object, bytes.NewReader(plain), &sse.EncryptOptions{Workers: 3})
+			u, err := sse.Encrypt(ctx, c, sse.Request{Method: sse.S3}, object, bytes.NewReader(plain), &sse.EncryptOptions{Workers: 3, Policy: sse.ETagRandom})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -155,7 +155,7 @@ func TestWorkersFail(t *testing.T) {
 			}
 		}
 		body := io.MultiReader(bytes.NewReader(plain[:at]), readerFunc(func([]byte) (int, error) { return 0, broken }))
-		u, err := sse.Encrypt(background, c, sse.Request{Method: sse.S3}, object, body, &sse.EncryptOptions{Workers: 3})
+		u, err := sse.Encrypt(background, c, sse.Request{Method: sse.S3}, object, body, &sse.EncryptOptions{Workers: 3, Policy: sse.ETagRandom})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"runtime"
 	"strconv"
 	"strings"
 
@@ -32,7 +33,7 @@ func (f *openFlags) registerMeta(cmd *cobra.Command) {
 }
 
 func (f *openFlags) options(stdin io.Reader) (*sse.OpenOptions, error) {
-	o := &sse.OpenOptions{AllowLegacySeal: f.legacySeals, AllowLegacyStream: f.legacyStreams}
+	o := &sse.OpenOptions{AllowLegacySeal: f.legacySeals, AllowLegacyStream: f.legacyStreams, Workers: runtime.GOMAXPROCS(0)}
 	if f.customerKey == "" {
 		return o, nil
 	}

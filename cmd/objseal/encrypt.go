@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -181,7 +182,7 @@ func samePath(a, b string) (bool, error) {
 }
 
 func seal(ctx context.Context, client *kms.Client, r sse.Request, n sse.ObjectName, body io.Reader, size int64, dst, stderr io.Writer) (sidecar, *sse.Upload, error) {
-	upload, err := sse.Encrypt(ctx, client, r, n, body, &sse.EncryptOptions{Size: sse.KnownSize(size)})
+	upload, err := sse.Encrypt(ctx, client, r, n, body, &sse.EncryptOptions{Size: sse.KnownSize(size), Workers: runtime.GOMAXPROCS(0)})
 	if err != nil {
 		return sidecar{}, nil, err
 	}

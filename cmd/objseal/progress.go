@@ -32,8 +32,9 @@ func progress(stderr, w io.Writer, what string, size int64) (_ io.Writer, done f
 	return &meter{w, bar}, func() { bar.Finish() }
 }
 
-// meter is a writer whose bar counts what was written. What the bar does not
-// like (more than it was told of) is no reason to fail.
+// meter is a writer whose bar counts what was written, in steps of up to half a
+// megabyte and from one goroutine at a time. What the bar does not like (more
+// than it was told of) is no reason to fail.
 type meter struct {
 	w   io.Writer
 	bar *progressbar.ProgressBar
