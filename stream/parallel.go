@@ -108,7 +108,7 @@ func each(workers int, n int64, work func(i int64) error) error {
 		lowest = n
 		err    error
 	)
-	together(workers, func() {
+	together(int(min(int64(workers), n)), func() {
 		for !failed.Load() {
 			i := next.Add(1) - 1
 			if i >= n {
