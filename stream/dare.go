@@ -13,7 +13,8 @@ import (
 // This file is the engine: headers, nonces, order, and the only calls that seal
 // and open. The readers and writers of the package move bytes to it and from
 // it. A sealer or opener is copied to work on another place of the same stream
-// at the same time; a copy shares nothing that changes.
+// at the same time: of an opener, once it has opened a package, a copy shares nothing
+// that changes.
 
 const (
 	version10 = 0x10

@@ -159,6 +159,9 @@ func inOrder(workers int, read func(*batch) bool, work, write func(*batch)) {
 		if ended {
 			return 0, false
 		}
+		if b.buf == nil {
+			b.buf = batchBuffers.Get().(*[batchSize]byte)
+		}
 		ended = true // it stays true if read panics
 		ended = !read(b)
 		begun++
@@ -177,7 +180,7 @@ func inOrder(workers int, read func(*batch) bool, work, write func(*batch)) {
 		}
 	}
 	together(workers, func() {
-		b := batch{buf: batchBuffers.Get().(*[batchSize]byte)}
+		var b batch
 		panics := true
 		defer func() {
 			if panics { // nobody waits for this worker, or goes on
@@ -189,8 +192,10 @@ func inOrder(workers int, read func(*batch) bool, work, write func(*batch)) {
 				turn.Broadcast()
 				writing.Unlock()
 			}
-			clear(b.buf[:])
-			batchBuffers.Put(b.buf)
+			if b.buf != nil {
+				clear(b.buf[:])
+				batchBuffers.Put(b.buf)
+			}
 		}()
 		for number, ok := next(&b); ok; number, ok = next(&b) {
 			work(&b)

@@ -78,6 +78,7 @@ func NewRangeReader(key []byte, src io.Reader, r Range, o *Options) (*DecryptRea
 	}
 	op.at(uint64(r.Sequence), r.Offset)
 	if err := op.endAt(packages(r.Length, PackageSize), r.Final); err != nil {
+		op.suite.wipe()
 		return nil, err
 	}
 	d.src.limit = r.Length

@@ -40,11 +40,13 @@ func NewDecryptReaderAt(key []byte, src io.ReaderAt, size int64, o *Options) (*D
 	op.suite.shared = true
 	if size == 0 {
 		if err := op.finish(); err != io.EOF {
+			op.suite.wipe()
 			return nil, err
 		}
 	}
 	r := &DecryptReaderAt{src: src, sealed: size, size: plain, first: op.next}
 	if err := op.endAt(packages(size, PackageSize), true); err != nil {
+		op.suite.wipe()
 		return nil, err
 	}
 	r.fresh = op
