@@ -143,6 +143,18 @@ func (b *batch) row(at, k, size int) []byte { return b.buf[at+k*size : at+(k+1)*
 
 var batchBuffers = sync.Pool{New: func() any { return new([batchSize]byte) }}
 
+// soon tries for about as long as a batch takes, and then waits: a goroutine that has
+// gone to sleep may take longer to wake than it would have had to wait.
+func soon(try func() bool, wait func()) {
+	for range 500 {
+		if try() {
+			return
+		}
+		runtime.Gosched()
+	}
+	wait()
+}
+
 // inOrder runs read, work and write for one batch after the other, until read
 // returns false. read is called by one worker at a time; so is write, for every
 // batch that was read, and in that order.
@@ -150,11 +162,12 @@ func inOrder(workers int, read func(*batch) bool, work, write func(*batch)) {
 	var (
 		reading, writing sync.Mutex
 		turn             = sync.NewCond(&writing)
-		begun, written   int64
+		begun            int64
+		written          atomic.Int64 // by whoever has writing
 		ended, broken    bool
 	)
 	next := func(b *batch) (number int64, ok bool) {
-		reading.Lock()
+		soon(reading.TryLock, reading.Lock)
 		defer reading.Unlock()
 		if ended {
 			return 0, false
@@ -168,14 +181,15 @@ func inOrder(workers int, read func(*batch) bool, work, write func(*batch)) {
 		return begun - 1, !ended
 	}
 	inTurn := func(b *batch, number int64) {
+		soon(func() bool { return written.Load() == number }, func() {})
 		writing.Lock()
 		defer writing.Unlock()
-		for written != number && !broken {
+		for written.Load() != number && !broken {
 			turn.Wait()
 		}
 		if !broken {
 			write(b)
-			written++
+			written.Add(1)
 			turn.Broadcast()
 		}
 	}
