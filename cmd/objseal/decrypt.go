@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"runtime"
 	"strconv"
 	"strings"
 
@@ -33,7 +32,7 @@ func (f *openFlags) registerMeta(cmd *cobra.Command) {
 }
 
 func (f *openFlags) options(stdin io.Reader) (*sse.OpenOptions, error) {
-	o := &sse.OpenOptions{AllowLegacySeal: f.legacySeals, AllowLegacyStream: f.legacyStreams, Workers: runtime.GOMAXPROCS(0)}
+	o := &sse.OpenOptions{AllowLegacySeal: f.legacySeals, AllowLegacyStream: f.legacyStreams, Workers: workers()}
 	if f.customerKey == "" {
 		return o, nil
 	}

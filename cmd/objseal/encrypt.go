@@ -182,7 +182,7 @@ func samePath(a, b string) (bool, error) {
 }
 
 func seal(ctx context.Context, client *kms.Client, r sse.Request, n sse.ObjectName, body io.Reader, size int64, dst, stderr io.Writer) (sidecar, *sse.Upload, error) {
-	upload, err := sse.Encrypt(ctx, client, r, n, body, &sse.EncryptOptions{Size: sse.KnownSize(size), Workers: runtime.GOMAXPROCS(0)})
+	upload, err := sse.Encrypt(ctx, client, r, n, body, &sse.EncryptOptions{Size: sse.KnownSize(size), Workers: workers()})
 	if err != nil {
 		return sidecar{}, nil, err
 	}
@@ -199,6 +199,17 @@ func seal(ctx context.Context, client *kms.Client, r sse.Request, n sse.ObjectNa
 	}
 	metadata, err := upload.Metadata()
 	return sidecar{Bucket: n.Bucket, Object: n.Object, Size: upload.Size(), Metadata: metadata}, upload, err
+}
+
+// workers is how many goroutines work on one file: one a core. A single core
+// goes package by package, which is 0: a batch of half a megabyte has left the
+// nearer caches when it is hashed, which costs more than its few system calls
+// save.
+func workers() int {
+	if n := runtime.GOMAXPROCS(0); n > 1 {
+		return n
+	}
+	return 0
 }
 
 func (f *encryptFlags) request(stdin io.Reader) (r sse.Request, err error) {
