@@ -28,6 +28,8 @@ var (
 	ErrUnsupported = errors.New("not supported by this key backend")
 	// ErrInvalidKeyID: no key can have that name.
 	ErrInvalidKeyID = errors.New("invalid key name")
+	// ErrKeyDamaged: there is something under that name, and it is no key.
+	ErrKeyDamaged = errors.New("key is damaged")
 	// ErrKeySize: a data key does not have DataKeySize bytes.
 	ErrKeySize = errors.New("a data key has 32 bytes")
 	// ErrNotConfigured: there is neither a key server nor a key.
@@ -70,7 +72,7 @@ func (e *Error) Error() string {
 func (e *Error) Unwrap() error { return e.Err }
 
 var sentinels = []error{ErrKeyNotFound, ErrKeyExists, ErrNotAuthentic, ErrUnreachable, ErrNotPermitted,
-	ErrUnsupported, ErrInvalidKeyID, ErrKeySize, ErrNotConfigured, context.Canceled}
+	ErrUnsupported, ErrInvalidKeyID, ErrKeyDamaged, ErrKeySize, ErrNotConfigured, context.Canceled}
 
 // newError classifies what a backend returned, once and for all backends.
 func newError(op Operation, keyID string, err error) *Error {

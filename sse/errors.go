@@ -67,6 +67,10 @@ const (
 	KindNone           Kind = ""
 	KindKeyNotFound    Kind = "key-not-found"   // the key server has no key of that name
 	KindNotAuthentic   Kind = "not-authentic"   // another key, name or context, or damaged metadata
+	KindWrongKey       Kind = "wrong-key"       // not-authentic, and evidence of another key (see Diagnose)
+	KindWrongContext   Kind = "wrong-context"   // not-authentic, and evidence of other associated data
+	KindKeyRecreated   Kind = "key-recreated"   // not-authentic, and the key is younger than the object
+	KindKeyDamaged     Kind = "key-damaged"     // the key store has no readable key under that name
 	KindKMSUnreachable Kind = "kms-unreachable" // no answer
 	KindNotPermitted   Kind = "not-permitted"   // the key server or a hook said no
 	KindTampered       Kind = "tampered"        // metadata, packages or content are not what was written
@@ -85,6 +89,10 @@ var kinds = []struct {
 	kind Kind
 }{
 	{kms.ErrKeyNotFound, KindKeyNotFound},
+	{kms.ErrKeyDamaged, KindKeyDamaged},
+	{kms.ErrWrongKey, KindWrongKey},
+	{kms.ErrWrongContext, KindWrongContext},
+	{kms.ErrKeyRecreated, KindKeyRecreated},
 	{kms.ErrNotAuthentic, KindNotAuthentic},
 	{ErrNotAuthentic, KindNotAuthentic},
 	{kms.ErrUnreachable, KindKMSUnreachable},

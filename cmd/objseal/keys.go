@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/objseal/objseal/kms"
+	"github.com/objseal/objseal/kms/keystore"
 	"github.com/objseal/objseal/kms/kmsenv"
 	"github.com/objseal/objseal/kms/static"
 )
@@ -17,6 +19,7 @@ import (
 // keyFlags say where keys come from, before the environment is asked.
 type keyFlags struct {
 	secretKeyFile string
+	keyStore      string
 	kesCA         string
 	ring          string
 
@@ -24,7 +27,8 @@ type keyFlags struct {
 }
 
 func (f *keyFlags) register(flags *pflag.FlagSet) {
-	flags.StringVar(&f.secretKeyFile, "secret-key-file", "", "file with secret keys, one name:base64 a line; the first is the default key")
+	flags.StringVar(&f.secretKeyFile, "secret-key-file", "", "file with secret keys, one name:base64 or name:exported-key a line; the first is the default key")
+	flags.StringVar(&f.keyStore, "keystore", "", "`directory` with the key store of a KES server, read without the server")
 	flags.StringVar(&f.kesCA, "kes-ca", "", "PEM certificates that KES servers are trusted by, besides the system's")
 	flags.StringVar(&f.ring, "key-ring", "", "the local key ring (default: objseal/keys in the user's configuration directory)")
 }
@@ -33,8 +37,8 @@ func (f *keyFlags) register(flags *pflag.FlagSet) {
 // key ring, and only if told to or where somebody sees that it does.
 type ringFlags struct{ mayCreate, create bool }
 
-// open returns a client over the first source of keys there is: the file, what
-// the environment names, the local key ring. A ring is made only if no key
+// open returns a client over the first source of keys there is: the file, the
+// key store, what the environment names, the local key ring. A ring is made only if no key
 // variable is set at all: a job that lost its variables must fail, not seal
 // under a fresh key.
 func (f *keyFlags) open(cmd *cobra.Command, r ringFlags) (*kms.Client, error) {
@@ -52,6 +56,9 @@ func (e *keySourceError) Error() string { return e.err.Error() }
 func (e *keySourceError) Unwrap() error { return e.err }
 
 func (f *keyFlags) find(cmd *cobra.Command, r ringFlags) (*kms.Client, error) {
+	if f.secretKeyFile != "" && f.keyStore != "" {
+		return nil, usagef("--secret-key-file and --keystore exclude each other")
+	}
 	if f.secretKeyFile != "" {
 		keys, err := static.ReadKeyList(f.secretKeyFile)
 		if err != nil {
@@ -62,6 +69,15 @@ func (f *keyFlags) find(cmd *cobra.Command, r ringFlags) (*kms.Client, error) {
 			return nil, err
 		}
 		f.source = "key file " + f.secretKeyFile
+		return kms.NewClient(backend, nil), nil
+	}
+	if f.keyStore != "" {
+		// The server's default key is what it was when the server ran.
+		backend, err := keystore.Open(f.keyStore, &keystore.Options{DefaultKeyID: strings.TrimSpace(os.Getenv("MINIO_KMS_KES_KEY_NAME"))})
+		if err != nil {
+			return nil, err
+		}
+		f.source = "key store " + f.keyStore
 		return kms.NewClient(backend, nil), nil
 	}
 	ring, err := f.ringPath()

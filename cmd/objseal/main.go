@@ -21,9 +21,10 @@ SSE-C) and opens what it or a MinIO server sealed.
   $ objseal inspect report.pdf.sealed        what it is, which keys it needs
   $ objseal decrypt -o copy.pdf report.pdf.sealed
 
-Keys come from the first of: --secret-key-file, MINIO_KMS_KES_* or
-MINIO_KMS_SECRET_KEY (as a MinIO server reads them), MINIO_KES_SERVER with
-MINIO_KES_API_KEY, and the local key ring.`
+Keys come from the first of: --secret-key-file, --keystore (the key store of a
+KES server, without the server), MINIO_KMS_KES_* or MINIO_KMS_SECRET_KEY (as a
+MinIO server reads them), MINIO_KES_SERVER with MINIO_KES_API_KEY, and the local
+key ring.`
 
 func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 

@@ -87,7 +87,7 @@ func hintFor(err error) string {
 	case hint != "":
 		return hint
 	case errors.As(err, new(*keySourceError)):
-		return "check --secret-key-file, --kes-ca and the variables; objseal --help says where keys come from"
+		return "check --secret-key-file, --keystore, --kes-ca and the variables; objseal --help says where keys come from"
 	case errors.As(err, new(syscall.Errno)):
 		return "the system refused it: check what that file is, and the space that is left"
 	}
@@ -97,9 +97,13 @@ func hintFor(err error) string {
 var kindHints = map[sse.Kind]string{
 	sse.KindKeyNotFound:    "use the key server, key file or key ring that the object was sealed with; objseal kms keys lists what this one has",
 	sse.KindNotAuthentic:   "either this is not the key it was sealed with, or bucket, object name or context in the metadata are not those it was sealed for, or the metadata is damaged; a key deleted and made again under its old name is another key",
+	sse.KindWrongKey:       "use the key that the message names, or the key server or key store that the object was sealed with; the metadata names another key than the one that sealed it",
+	sse.KindWrongContext:   "the key is right: bucket, object name or context in the metadata are not those it was sealed for; was it copied or renamed, or written by another program?",
+	sse.KindKeyRecreated:   "the key was deleted and made again: only a backup of the old key (--keystore, --secret-key-file) opens what was sealed with it",
+	sse.KindKeyDamaged:     "restore that key file from a backup of the key store",
 	sse.KindKMSUnreachable: "check that the server runs at that address and that its certificate is trusted (--kes-ca); objseal kms status asks it",
 	sse.KindNotPermitted:   "the policy of this identity must allow that API path; ask who runs the key server",
-	sse.KindNotConfigured:  "set MINIO_KES_SERVER and MINIO_KES_API_KEY, or MINIO_KMS_SECRET_KEY, or give --secret-key-file; to start a local key ring, encrypt with --new-key",
+	sse.KindNotConfigured:  "set MINIO_KES_SERVER and MINIO_KES_API_KEY, or MINIO_KMS_SECRET_KEY, or give --secret-key-file or --keystore; to start a local key ring, encrypt with --new-key",
 	sse.KindNotEncrypted:   "there is nothing to open: use the file as it is",
 	sse.KindTampered:       "nothing of it was accepted; take another copy of the file and its metadata",
 	sse.KindTruncated:      "the end is missing: copy the file again, or take another copy",

@@ -14,8 +14,8 @@
 //
 // Guaranteed: nothing is returned that the key did not authenticate together
 // with the associated data. Not guaranteed: which key it was. Nothing in a raw
-// ciphertext names one, and the key id of the other forms is not looked at, as
-// servers do not either.
+// ciphertext names one, and the key id of the other forms is not looked at by
+// Open, as servers do not either; [NamedKeyID] tells it.
 //
 // Source: KES spec section 5, SSE spec section 13.2.
 package dek

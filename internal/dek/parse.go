@@ -1,7 +1,9 @@
 package dek
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 )
 
@@ -39,6 +41,41 @@ func parse(ciphertext []byte) (s sealed, alg Algorithm, ok bool) {
 		return sealed{}, 0, false
 	}
 	return sealed{bytes: ciphertext[:n], iv: ciphertext[n : n+ivSize], nonce: ciphertext[n+ivSize:]}, 0, true
+}
+
+// KeyID returns the key id that KES wrote into MessagePack and JSON: half of the
+// key's SHA-256, in hex (KES spec section 5.1).
+func KeyID(key []byte) string {
+	sum := sha256.Sum256(key)
+	return hex.EncodeToString(sum[:keyIDSize])
+}
+
+const keyIDSize = 16
+
+// NamedKeyID returns the key id that a ciphertext names; false if it names
+// none, which is no error. Nothing vouches for it.
+func NamedKeyID(ciphertext []byte) (id string, ok bool) {
+	if len(ciphertext) == 0 {
+		return "", false
+	}
+	switch ciphertext[0] {
+	case fixArray5:
+		if _, _, ok = parseMessagePack(ciphertext[1:]); ok {
+			_, rest, _ := nextItem(ciphertext[1:], true)
+			item, _, _ := nextItem(rest, true)
+			id = string(item)
+		}
+	case '{':
+		if _, _, ok = parseJSON(ciphertext); ok {
+			var v struct{ ID string }
+			ok = json.Unmarshal(ciphertext, &v) == nil
+			id = v.ID
+		}
+	}
+	if b, err := hex.DecodeString(id); !ok || err != nil || len(b) != keyIDSize {
+		return "", false
+	}
+	return id, true
 }
 
 // parseJSON reads the form of KES spec section 5.1, and no other.

@@ -2,12 +2,17 @@ package static_test
 
 import (
 	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
 
+	"github.com/objseal/objseal/internal/keyfile"
 	"github.com/objseal/objseal/kms"
 	"github.com/objseal/objseal/kms/static"
 )
@@ -80,6 +85,85 @@ func TestParseKeyTexts(t *testing.T) {
 	if !errors.Is(static.KeyLengthError(3), kms.ErrKeySize) {
 		t.Error("KeyLengthError is not a kms.ErrKeySize")
 	}
+}
+
+// exportedKey is the value of a ChaCha20 key in the form of 2023.
+const exportedKey = `{"version":"v1","bytes":"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=","algorithm":"ChaCha20","created_at":"2023-11-14T22:13:20Z","created_by":"admin"}`
+
+// TestParseExportedKey: the values themselves are tested in internal/keyfile.
+func TestParseExportedKey(t *testing.T) {
+	sealed, err := base64.StdEncoding.DecodeString("cr3KPJWrbOTMDy3LwIc46k/szH+nHovyGvHFowUu+6tdxYKmMBTgZQpgLWSu4GntQEFCQ0RFRkdISUpLTE1OT2BhYmNkZWZnaGlqaw==")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct{ value, algorithm, createdBy string }{
+		"bare":                {"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", "AES256", ""},
+		"from Vault or AWS":   {exportedKey, "ChaCha20", "admin"},
+		"the client's output": {`{"data":{"data":{"my-key":` + fmt.Sprintf("%q", exportedKey) + `}}}`, "ChaCha20", "admin"},
+		"from Fortanix":       {base64.StdEncoding.EncodeToString([]byte(exportedKey)), "ChaCha20", "admin"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			key, err := static.ParseExportedKey("my-key:" + tt.value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, err := static.New([]static.Key{key}, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			info, err := b.DescribeKey(t.Context(), "")
+			if err != nil || info.Name != "my-key" || info.Algorithm != tt.algorithm || info.CreatedBy != tt.createdBy || info.CreatedAt.IsZero() != (tt.createdBy == "") {
+				t.Errorf("%+v, %v", info, err)
+			}
+			// A vector of the KES spec, section 5.6, under that key.
+			if _, err := b.Decrypt(t.Context(), "my-key", sealed, kms.AssociatedData{"bucket": "bucket/object"}); err != nil {
+				t.Error(err)
+			}
+			made, err := b.GenerateKey(t.Context(), "my-key", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if sealedAsAES(t, made, key) != (tt.algorithm == "AES256") {
+				t.Errorf("it does not seal as %s", tt.algorithm)
+			}
+		})
+	}
+	for text, want := range map[string]error{
+		"no colon":               static.ErrKeyFormat,
+		"k:" + encodedKey[:40]:   static.KeyLengthError(30),
+		"k:vault:v1:abcd":        keyfile.ErrTransit,
+		`k:{"bytes":"AAAA"}`:     keyfile.ErrFormat,
+		"k\x00:" + exportedKey:   kms.ErrInvalidKeyID,
+		"k:" + encodedKey + "AA": base64.CorruptInputError(44),
+	} {
+		if _, err := static.ParseExportedKey(text); !errors.Is(err, want) {
+			t.Errorf("%v, want %v", err, want)
+		} else {
+			noKeyIn(t, err.Error())
+		}
+	}
+	if _, err := static.ParseKey("k:" + exportedKey); err == nil {
+		t.Error("ParseKey reads what MinIO does not")
+	}
+}
+
+// sealedAsAES reports whether what was made is of AES256 (KES spec section 5):
+// a server takes the key's algorithm for it and tries no other.
+func sealedAsAES(t *testing.T, made kms.GeneratedKey, key static.Key) bool {
+	c := made.Ciphertext
+	n := len(c) - 16 - 12
+	mac := hmac.New(sha256.New, key.Bytes())
+	mac.Write(c[n : n+16])
+	block, err := aes.NewCipher(mac.Sum(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	gcm, err := cipher.NewGCM(block)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = gcm.Open(nil, c[n+16:], c[:n], []byte("{}"))
+	return err == nil
 }
 
 func TestNewKey(t *testing.T) {

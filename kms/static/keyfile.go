@@ -51,7 +51,7 @@ func ReadKeyFile(path string) (Key, error) {
 	return key, nil
 }
 
-// ReadKeyList reads a file of keys in the form of ParseKey, one a line. White
+// ReadKeyList reads a file of keys in the form of ParseExportedKey, one a line. White
 // space around a key, empty lines and lines that start with # are ignored; at
 // least one key is there. Every error is a *FileError.
 func ReadKeyList(path string) ([]Key, error) {
@@ -72,7 +72,7 @@ func readKeyList(path string, check func(fs.FileInfo) error) ([]Key, error) {
 		if len(text) == 0 || text[0] == '#' {
 			continue
 		}
-		key, err := parseKey(text)
+		key, err := parseExportedKey(text)
 		if err != nil {
 			return nil, &FileError{Path: path, Line: line, Err: err}
 		}

@@ -88,6 +88,8 @@ func TestReadKeyList(t *testing.T) {
 		"several, in order":  {text: "z:" + encodedKey + "\na:" + encodedKey + "\n", want: "[z a]"},
 		"comments and space": {text: "# keys\r\n\r\n  k:" + encodedKey + "\t\r\n   # l:bad\n\nl:" + encodedKey, want: "[k l]"},
 
+		"exported from KES": {text: "k:" + encodedKey + "\nv: " + exportedKey + "\n", want: "[k v]"},
+
 		"empty":                   {text: "", err: errAny},
 		"only comments":           {text: "# k:" + encodedKey + "\n\n", err: errAny},
 		"second is no key":        {text: "k:" + encodedKey + "\nSECRET-secret-SECRET\n", err: static.ErrKeyFormat, line: 2},

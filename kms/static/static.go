@@ -4,14 +4,16 @@
 //
 // Start with [New] over the keys of one of these:
 //
-//	ParseKey      "name:base64", the value of MINIO_KMS_SECRET_KEY
-//	ReadKeyFile   a file of one such key, as MINIO_KMS_SECRET_KEY_FILE names it
-//	ReadKeyList   a file of several, one a line
-//	OpenRing      the local key ring: a key list that only its owner can read
+//	ParseKey          "name:base64", the value of MINIO_KMS_SECRET_KEY
+//	ParseExportedKey  "name:value" with what a KES server kept in Vault, AWS, …
+//	ReadKeyFile       a file of one key, as MINIO_KMS_SECRET_KEY_FILE names it
+//	ReadKeyList       a file of several, exported ones too, one a line
+//	OpenRing          the local key ring: a key list that only its owner can read
 //
 // A data key is sealed as MinIO writes it: 76 bytes, ciphertext and tag, then
 // the random IV and nonce, AES-256-GCM under a key derived from the secret key
-// and the IV (SSE spec section 13.1). Every older form is read too.
+// and the IV (SSE spec section 13.1), or ChaCha20-Poly1305 with an exported key
+// that is for it. Every older form is read too.
 //
 // What is not guaranteed: whoever reads the memory of the process, its
 // environment or the key file has the keys. Keys have one version; rotating
@@ -20,6 +22,7 @@ package static
 
 import (
 	"context"
+	"crypto/fips140"
 	"errors"
 	"fmt"
 	"maps"
@@ -27,15 +30,14 @@ import (
 	"strings"
 
 	"github.com/objseal/objseal/internal/dek"
-	"github.com/objseal/objseal/internal/secret"
 	"github.com/objseal/objseal/kms"
 )
 
 // Backend seals data keys under keys it holds itself. It is a [kms.Backend],
-// [kms.Manager] and [kms.Encrypter], never changes and is safe for concurrent
-// use.
+// [kms.Manager], [kms.Encrypter] and [kms.KeyTrier], never changes and is safe
+// for concurrent use.
 type Backend struct {
-	keys         map[string]secret.Key
+	keys         map[string]Key
 	defaultKeyID string
 }
 
@@ -43,6 +45,7 @@ var (
 	_ kms.Backend   = (*Backend)(nil)
 	_ kms.Manager   = (*Backend)(nil)
 	_ kms.Encrypter = (*Backend)(nil)
+	_ kms.KeyTrier  = (*Backend)(nil)
 )
 
 // New returns a Backend over copies of keys. defaultKeyID names the one that
@@ -59,7 +62,7 @@ func New(keys []Key, defaultKeyID string) (*Backend, error) {
 	if defaultKeyID == "" {
 		defaultKeyID = keys[0].Name
 	}
-	b := &Backend{keys: make(map[string]secret.Key, len(keys)), defaultKeyID: defaultKeyID}
+	b := &Backend{keys: make(map[string]Key, len(keys)), defaultKeyID: defaultKeyID}
 	for _, k := range keys {
 		switch _, twice := b.keys[k.Name]; {
 		case k.IsZero():
@@ -69,7 +72,8 @@ func New(keys []Key, defaultKeyID string) (*Backend, error) {
 		case k.Name == "" && defaultKeyID != "":
 			return nil, fmt.Errorf("%w: a key without a name is not the default key", kms.ErrInvalidKeyID)
 		}
-		b.keys[k.Name] = k.Clone()
+		k.Key = k.Clone()
+		b.keys[k.Name] = k
 	}
 	if _, ok := b.keys[defaultKeyID]; !ok {
 		return nil, fmt.Errorf("default key %s: %w", kms.QuoteKeyID(defaultKeyID), kms.ErrKeyNotFound)
@@ -99,7 +103,10 @@ func (b *Backend) Encrypt(ctx context.Context, keyID string, plaintext []byte, a
 	if err != nil {
 		return nil, err
 	}
-	return dek.Seal(nil, key.Bytes(), dek.AES256, plaintext, ad.Canonical()), nil
+	if key.cipher() == dek.ChaCha20 && fips140.Enforced() {
+		return nil, fmt.Errorf("%w: ChaCha20 is not allowed in FIPS 140-only mode", kms.ErrUnsupported)
+	}
+	return dek.Seal(nil, key.Bytes(), key.cipher(), plaintext, ad.Canonical()), nil
 }
 
 // Decrypt opens a data key in any form that MinIO or KES ever wrote under a
@@ -109,7 +116,7 @@ func (b *Backend) Decrypt(ctx context.Context, keyID string, ciphertext []byte, 
 	if err != nil {
 		return kms.DataKey{}, err
 	}
-	plaintext, err := dek.Open(nil, key.Bytes(), dek.AES256, ciphertext, ad.Canonical())
+	plaintext, err := dek.Open(nil, key.Bytes(), key.cipher(), ciphertext, ad.Canonical())
 	if errors.Is(err, dek.ErrNotAuthentic) {
 		return kms.DataKey{}, kms.ErrNotAuthentic
 	} else if err != nil {
@@ -140,15 +147,13 @@ func (b *Backend) CreateKey(ctx context.Context, keyID string) error {
 	}
 }
 
-// DescribeKey tells the key's name and cipher; nothing else is known.
+// DescribeKey tells the key's name and cipher, and of an exported key its origin.
 func (b *Backend) DescribeKey(ctx context.Context, keyID string) (kms.KeyInfo, error) {
-	if _, err := b.key(ctx, keyID); err != nil {
+	key, err := b.key(ctx, keyID)
+	if err != nil {
 		return kms.KeyInfo{}, err
 	}
-	if keyID == "" {
-		keyID = b.defaultKeyID
-	}
-	return kms.KeyInfo{Name: keyID, Algorithm: dek.AES256.String()}, nil
+	return kms.KeyInfo{Name: key.Name, Algorithm: key.cipher().String(), CreatedAt: key.createdAt, CreatedBy: key.createdBy}, nil
 }
 
 // ListKeys returns the sorted names that start with prefix.
@@ -160,16 +165,42 @@ func (b *Backend) ListKeys(ctx context.Context, prefix string) ([]string, error)
 	return slices.DeleteFunc(names, func(name string) bool { return !strings.HasPrefix(name, prefix) }), nil
 }
 
-func (b *Backend) key(ctx context.Context, keyID string) (secret.Key, error) {
+// TryKeys implements kms.KeyTrier.
+func (b *Backend) TryKeys(ctx context.Context, ciphertext []byte, ad kms.AssociatedData) (keyID string, err error) {
+	canonical := ad.Canonical()
+	for _, name := range slices.Sorted(maps.Keys(b.keys)) {
+		if err := ctx.Err(); err != nil {
+			return "", err
+		}
+		key := b.keys[name]
+		plaintext, err := dek.Open(nil, key.Bytes(), key.cipher(), ciphertext, canonical)
+		clear(plaintext)
+		if err == nil {
+			return name, nil
+		}
+	}
+	return "", kms.ErrKeyNotFound
+}
+
+// KeyFingerprint implements kms.KeyTrier.
+func (b *Backend) KeyFingerprint(ctx context.Context, keyID string) (string, error) {
+	key, err := b.key(ctx, keyID)
+	if err != nil {
+		return "", err
+	}
+	return dek.KeyID(key.Bytes()), nil
+}
+
+func (b *Backend) key(ctx context.Context, keyID string) (Key, error) {
 	if err := ctx.Err(); err != nil {
-		return secret.Key{}, err
+		return Key{}, err
 	}
 	if keyID == "" {
 		keyID = b.defaultKeyID
 	}
 	key, ok := b.keys[keyID]
 	if !ok {
-		return secret.Key{}, kms.ErrKeyNotFound
+		return Key{}, kms.ErrKeyNotFound
 	}
 	return key, nil
 }
