@@ -50,7 +50,7 @@ func (a *app) openObject(cmd *cobra.Command, f *sealedFile, o *sse.OpenOptions) 
 	}
 	obj, err := sse.Open(cmd.Context(), client, f.name(), f.stored(f.size), o)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", f.path, err)
+		return nil, fmt.Errorf("%s: %w", f.path, diagnose(cmd.Context(), client, f, err))
 	}
 	return obj, nil
 }

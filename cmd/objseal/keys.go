@@ -42,6 +42,9 @@ type ringFlags struct{ mayCreate, create bool }
 // variable is set at all: a job that lost its variables must fail, not seal
 // under a fresh key.
 func (f *keyFlags) open(cmd *cobra.Command, r ringFlags) (*kms.Client, error) {
+	if f.secretKeyFile != "" && f.keyStore != "" {
+		return nil, usagef("--secret-key-file and --keystore exclude each other")
+	}
 	client, err := f.find(cmd, r)
 	if err != nil {
 		return nil, &keySourceError{err}
@@ -56,9 +59,6 @@ func (e *keySourceError) Error() string { return e.err.Error() }
 func (e *keySourceError) Unwrap() error { return e.err }
 
 func (f *keyFlags) find(cmd *cobra.Command, r ringFlags) (*kms.Client, error) {
-	if f.secretKeyFile != "" && f.keyStore != "" {
-		return nil, usagef("--secret-key-file and --keystore exclude each other")
-	}
 	if f.secretKeyFile != "" {
 		keys, err := static.ReadKeyList(f.secretKeyFile)
 		if err != nil {

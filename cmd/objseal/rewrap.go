@@ -67,7 +67,7 @@ func (a *app) rewrap(cmd *cobra.Command, path string, to sse.Request, o *sse.Ope
 	}
 	metadata, err := sse.Rewrap(cmd.Context(), client, sealed.name(), sealed.Metadata, to, o)
 	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+		return fmt.Errorf("%s: %w", path, diagnose(cmd.Context(), client, sealed, err))
 	}
 	sealed.Metadata = metadata
 	text, err := sealed.encode()
