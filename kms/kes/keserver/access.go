@@ -1,10 +1,13 @@
 package keserver
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/objseal/objseal/kms"
 )
 
 // Access tells who may do what. The zero value allows nobody anything.
@@ -24,14 +27,27 @@ type Policy struct {
 	Identities  []string
 }
 
+// access is an Access that makes sense.
+type access struct {
+	Access
+	of map[string]string // policy by identity
+}
+
+var (
+	errEmptyIdentity = errors.New("an identity is empty")
+	errPolicyName    = errors.New("the name is empty, too long or contains invalid characters")
+)
+
 // check returns a copy of a, if a makes sense.
-func (a Access) check() (*Access, error) {
-	of := make(map[string]string) // policy by identity
-	checked := &Access{Admin: a.Admin, Policies: make(map[string]Policy, len(a.Policies))}
+func (a Access) check() (*access, error) {
+	checked := &access{Access{a.Admin, make(map[string]Policy, len(a.Policies))}, make(map[string]string)}
 	for _, name := range slices.Sorted(maps.Keys(a.Policies)) {
+		if !kms.ValidName(name) {
+			return nil, fmt.Errorf("policy %q: %w", name, errPolicyName)
+		}
 		p := a.Policies[name]
 		for _, id := range p.Identities {
-			switch other, twice := of[id]; {
+			switch other, twice := checked.of[id]; {
 			case id == "":
 				return nil, fmt.Errorf("policy %q: %w", name, errEmptyIdentity)
 			case id == a.Admin:
@@ -39,23 +55,30 @@ func (a Access) check() (*Access, error) {
 			case twice:
 				return nil, fmt.Errorf("policy %q: the identity %s is in policy %q already", name, id, other)
 			}
-			of[id] = name
+			checked.of[id] = name
 		}
 		checked.Policies[name] = Policy{slices.Clone(p.Allow), slices.Clone(p.Deny), slices.Clone(p.Identities)}
 	}
 	return checked, nil
 }
 
-func (a *Access) allows(identity, path string) bool {
+func (a *access) allows(identity, path string) bool {
 	if identity == a.Admin { // an identity is never empty
 		return true
 	}
-	for _, p := range a.Policies {
-		if slices.Contains(p.Identities, identity) {
-			return !matches(p.Deny, path) && matches(p.Allow, path)
-		}
+	p := a.Policies[a.of[identity]] // no policy has an empty name
+	return !matches(p.Deny, path) && matches(p.Allow, path)
+}
+
+// SetAccess replaces who may do what, for requests from now on. An error
+// leaves it as it was.
+func (s *Server) SetAccess(a Access) error {
+	checked, err := a.check()
+	if err != nil {
+		return err
 	}
-	return false
+	s.access.Store(checked)
+	return nil
 }
 
 func matches(rules []string, path string) bool {

@@ -13,12 +13,13 @@ import (
 type failure struct {
 	status  int
 	message string
+	cause   error // for the log only; nil if the message says it all
 }
 
 func (f *failure) Error() string { return f.message }
 
 func failf(status int, format string, args ...any) error {
-	return &failure{status, fmt.Sprintf(format, args...)}
+	return &failure{status: status, message: fmt.Sprintf(format, args...)}
 }
 
 var (
@@ -30,39 +31,59 @@ var (
 	errImportBody      = failf(http.StatusBadRequest, "invalid import key request body")
 	errKeyNotFound     = failf(http.StatusNotFound, "key does not exist")
 	errKeyExists       = failf(http.StatusBadRequest, "key already exists")
+	errNoPolicy        = failf(http.StatusNotFound, "policy does not exist")
+	errNoIdentity      = failf(http.StatusNotFound, "identity does not exist")
 	errNotAuthentic    = failf(http.StatusBadRequest, "decryption failed: ciphertext is not authentic")
 )
 
-// writeError answers with a message. The newline is where KES servers have it.
-func writeError(w http.ResponseWriter, err error) {
-	f := &failure{http.StatusInternalServerError, "internal server error"}
+// writeError answers with a message, and logs what is not the client's fault.
+// The newline is where KES servers have it.
+func (s *Server) writeError(w http.ResponseWriter, err error) int {
+	f := &failure{http.StatusInternalServerError, "internal server error", err}
 	errors.As(err, &f)
+	if f.status >= http.StatusInternalServerError {
+		s.errorLog.Printf("%s: %v", f.message, f.cause)
+	}
 	text, err := json.Marshal(f.message)
 	if err != nil {
 		panic("keserver: internal error: " + err.Error())
 	}
-	write(w, f.status, fmt.Appendf(nil, "{\"message\":%s\n}", text))
+	return write(w, f.status, "application/json", fmt.Appendf(nil, "{\"message\":%s\n}", text))
 }
 
-// writeResult answers with JSON and a newline, or with an empty body for nil.
-func writeResult(w http.ResponseWriter, result any) {
-	if result == nil {
+// A plainText is a result that is not JSON.
+type plainText struct {
+	contentType string
+	body        []byte
+}
+
+// writeResult answers with JSON and a newline, with a plainText, with the head
+// of a stream, or with an empty body for nil.
+func writeResult(w http.ResponseWriter, result any) int {
+	switch r := result.(type) {
+	case nil:
 		w.WriteHeader(http.StatusOK)
-		return
+		return http.StatusOK
+	case plainText:
+		return write(w, http.StatusOK, r.contentType, r.body)
+	case *follow:
+		w.Header().Set("Content-Type", "application/x-ndjson")
+		w.WriteHeader(http.StatusOK)
+		return http.StatusOK
 	}
 	text, err := json.Marshal(result)
 	if err != nil {
-		writeError(w, err)
-		return
+		panic("keserver: internal error: " + err.Error())
 	}
 	text = append(text, '\n')
 	defer clear(text) // it may hold a data key
-	write(w, http.StatusOK, text)
+	return write(w, http.StatusOK, "application/json", text)
 }
 
-func write(w http.ResponseWriter, status int, body []byte) {
-	w.Header().Set("Content-Type", "application/json")
+func write(w http.ResponseWriter, status int, contentType string, body []byte) int {
+	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
 	w.Write(body)
+	return status
 }

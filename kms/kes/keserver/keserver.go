@@ -7,14 +7,20 @@
 //
 //	client certificate → identity → policy → route → key store → answer
 //
-// Statuses, messages and limits are those of KES servers of 2024 and 2025. Data
-// keys are sealed in their raw form, ciphertext ‖ tag ‖ iv ‖ nonce, of which the
-// key store's keys cannot be told; all older forms are opened as well.
+// Routes, statuses, messages and limits are those of KES servers of 2024 and
+// 2025, [Options.Legacy] makes them those of 2023. Data keys are sealed in their
+// raw form, ciphertext ‖ tag ‖ iv ‖ nonce, of which the key store's keys cannot
+// be told; all older forms are opened as well. [OpenDir] is a key store that
+// real servers can open too.
 //
 // Guaranteed: there is no default administrator, and who is in no policy may
-// ask for the version only. Not guaranteed: what a key server in production
-// needs beside, such as logs, metrics and caches. Not there are the routes
-// /v1/metrics, /v1/log/, /v1/policy/ and /v1/identity/.
+// ask for the version only. An answer that is not taken within a route's time
+// ends the connection. Not guaranteed: what a key server in production needs
+// beside, such as key stores elsewhere, caches and a log that is kept.
+//
+// Where servers of 2025 have a defect this one does the sensible thing: log
+// streams carry events, /v1/identity/self/describe knows who is not the
+// administrator, a key store that is away is not a key that is missing.
 //
 // Source: KES spec sections 1 and 2.
 package keserver
@@ -23,8 +29,9 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"io"
+	"log"
+	"net"
 	"net/http"
 	"runtime"
 	"runtime/debug"
@@ -46,15 +53,28 @@ type Options struct {
 
 	// Version is what the server says it is; empty: the version of objseal.
 	Version string
+
+	// Legacy serves as servers until 2023 do: without HMACs, and with null for
+	// a plaintext that is empty. See TLSConfig for the other difference.
+	Legacy bool
+
+	// Log is where failures of the key store and of connections are written,
+	// besides to those who follow /v1/log/error. Nil: nowhere.
+	Log io.Writer
 }
 
 // Server is a KES server without its listener. It is safe for concurrent use.
 type Server struct {
-	keys    KeyStore
-	access  atomic.Pointer[Access]
-	mux     *http.ServeMux
-	version string
-	start   time.Time
+	keys     KeyStore
+	access   atomic.Pointer[access]
+	mux      *http.ServeMux
+	version  string
+	legacy   bool
+	start    time.Time
+	metrics  metrics
+	audit    feed
+	errors   feed
+	errorLog *log.Logger
 }
 
 // New returns a Server. A nil o means the defaults.
@@ -62,7 +82,8 @@ func New(o *Options) (*Server, error) {
 	if o == nil {
 		o = new(Options)
 	}
-	s := &Server{keys: o.KeyStore, mux: http.NewServeMux(), version: o.Version, start: time.Now()}
+	s := &Server{keys: o.KeyStore, mux: http.NewServeMux(), version: o.Version, legacy: o.Legacy, start: time.Now().UTC()}
+	s.errorLog = log.New(&errorWriter{&s.errors, o.Log}, "", log.LstdFlags)
 	if s.keys == nil {
 		s.keys = NewMemory()
 	}
@@ -75,11 +96,28 @@ func New(o *Options) (*Server, error) {
 	if err := s.SetAccess(o.Access); err != nil {
 		return nil, err
 	}
-	for _, r := range routes() {
-		s.mux.HandleFunc(r.path, func(w http.ResponseWriter, req *http.Request) { s.serve(w, req, r) })
+	for _, r := range s.routes() {
+		serve := func(w http.ResponseWriter, req *http.Request) { s.serve(w, req, r) }
+		s.mux.HandleFunc(r.path, serve)
+		// Clients list with an empty prefix and no slash: instead of the redirect
+		// that http.ServeMux has for them they get their answer.
+		if path, ok := strings.CutSuffix(r.path, "/"); ok {
+			s.mux.HandleFunc(path, serve)
+		}
 	}
 	return s, nil
 }
+
+// Close ends the log streams, which else last as long as their clients want:
+// http.Server.Shutdown waits for them, unless it is told of Close by
+// RegisterOnShutdown. All other requests are served on.
+func (s *Server) Close() {
+	s.audit.close()
+	s.errors.close()
+}
+
+// ErrorLog returns the log of failures, for http.Server.ErrorLog.
+func (s *Server) ErrorLog() *log.Logger { return s.errorLog }
 
 // TLSConfig returns how to listen for clients: TLS 1.2 or later, HTTP/2 and
 // HTTP/1.1. The policy for client certificates is tls.RequireAnyClientCert for
@@ -104,69 +142,115 @@ type route struct {
 	path    string // a name follows if it ends in a slash
 	maxBody int64  // bytes; 0: the body is not read
 	timeout time.Duration
-	public  bool // for everybody, even without a certificate
+	auth    auth
 	handle  func(*Server, *request) (any, error)
 }
 
-const mb = 1_000_000
+// auth is what a route asks of its clients.
+type auth int
 
-func routes() []route {
-	return []route{
-		{http.MethodGet, "/version", 0, 10 * time.Second, true, (*Server).getVersion},
-		{http.MethodGet, "/v1/ready", 0, 15 * time.Second, false, (*Server).ready},
-		{http.MethodGet, "/v1/status", 0, 15 * time.Second, false, (*Server).status},
-		{http.MethodGet, "/v1/api", 0, 10 * time.Second, false, (*Server).api},
-		{http.MethodPut, "/v1/key/create/", 0, 15 * time.Second, false, (*Server).create},
-		{http.MethodPut, "/v1/key/import/", mb, 15 * time.Second, false, (*Server).importKey},
-		{http.MethodGet, "/v1/key/describe/", 0, 15 * time.Second, false, (*Server).describe},
-		{http.MethodGet, "/v1/key/list/", 0, 15 * time.Second, false, (*Server).list},
-		{http.MethodDelete, "/v1/key/delete/", 0, 15 * time.Second, false, (*Server).deleteKey},
-		{http.MethodPut, "/v1/key/generate/", mb, 15 * time.Second, false, (*Server).generate},
-		{http.MethodPut, "/v1/key/encrypt/", mb, 15 * time.Second, false, (*Server).encrypt},
-		{http.MethodPut, "/v1/key/decrypt/", mb, 15 * time.Second, false, (*Server).decrypt},
-		{http.MethodPut, "/v1/key/hmac/", mb, 15 * time.Second, false, (*Server).hmac},
+const (
+	byPolicy  auth = iota
+	anyClient      // a certificate
+	everybody      // not even that
+)
+
+const (
+	mb   = 1_000_000
+	slow = 15 * time.Second
+	fast = 10 * time.Second
+)
+
+func (s *Server) routes() []route {
+	list := []route{
+		{http.MethodGet, "/version", 0, fast, everybody, (*Server).getVersion},
+		{http.MethodGet, "/v1/ready", 0, slow, byPolicy, (*Server).ready},
+		{http.MethodGet, "/v1/status", 0, slow, byPolicy, (*Server).status},
+		{http.MethodGet, "/v1/metrics", 0, slow, byPolicy, (*Server).getMetrics},
+		{http.MethodGet, "/v1/api", 0, fast, byPolicy, (*Server).api},
+		{http.MethodPut, "/v1/key/create/", 0, slow, byPolicy, (*Server).create},
+		{http.MethodPut, "/v1/key/import/", mb, slow, byPolicy, (*Server).importKey},
+		{http.MethodGet, "/v1/key/describe/", 0, slow, byPolicy, (*Server).describe},
+		{http.MethodGet, "/v1/key/list/", 0, slow, byPolicy, (*Server).list},
+		{http.MethodDelete, "/v1/key/delete/", 0, slow, byPolicy, (*Server).deleteKey},
+		{http.MethodPut, "/v1/key/generate/", mb, slow, byPolicy, (*Server).generate},
+		{http.MethodPut, "/v1/key/encrypt/", mb, slow, byPolicy, (*Server).encrypt},
+		{http.MethodPut, "/v1/key/decrypt/", mb, slow, byPolicy, (*Server).decrypt},
+		{http.MethodGet, "/v1/policy/describe/", 0, slow, byPolicy, (*Server).describePolicy},
+		{http.MethodGet, "/v1/policy/read/", 0, slow, byPolicy, (*Server).readPolicy},
+		{http.MethodGet, "/v1/policy/list/", 0, slow, byPolicy, (*Server).listPolicies},
+		{http.MethodGet, "/v1/identity/describe/", 0, slow, byPolicy, (*Server).describeIdentity},
+		{http.MethodGet, "/v1/identity/list/", 0, slow, byPolicy, (*Server).listIdentities},
+		{http.MethodGet, "/v1/identity/self/describe", 0, slow, anyClient, (*Server).describeSelf},
+		{http.MethodGet, "/v1/log/audit", 0, 0, byPolicy, (*Server).followAudit},
+		{http.MethodGet, "/v1/log/error", 0, 0, byPolicy, (*Server).followErrors},
 	}
+	if !s.legacy {
+		list = append(list, route{http.MethodPut, "/v1/key/hmac/", mb, slow, byPolicy, (*Server).hmac})
+	}
+	return list
 }
 
 // request is what a route's handler gets.
 type request struct {
 	ctx      context.Context
+	path     string
+	client   string // its IP address
 	identity string
-	name     string // what follows the route's path
+	access   *access // one for the whole request
+	name     string  // what follows the route's path
 	body     []byte
 	noBody   bool // the client said that there is none
+	start    time.Time
 }
 
-// serve checks in the order of KES spec section 1.1: method, identity and
-// policy; the handlers go on with name, body, key.
+// serve answers one request, and counts it.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request, route route) {
-	result, err := s.answer(w, r, route)
-	if err != nil {
-		writeError(w, err)
-		return
+	req := &request{path: r.URL.Path, access: s.access.Load(), start: time.Now()}
+	s.metrics.begin()
+	if route.timeout > 0 {
+		// Not all kinds of connections have deadlines; those of net/http do.
+		control, deadline := http.NewResponseController(w), req.start.Add(route.timeout)
+		_ = control.SetReadDeadline(deadline)
+		_ = control.SetWriteDeadline(deadline)
 	}
-	writeResult(w, result)
+	result, err := s.answer(w, r, route, req)
+	var status int
+	switch {
+	case err == nil:
+		status = writeResult(w, result)
+	default:
+		status = s.writeError(w, err)
+	}
+	s.metrics.end(status, time.Since(req.start))
+	if follow, ok := result.(*follow); ok && err == nil {
+		follow.run(req.ctx, w)
+	}
 }
 
-func (s *Server) answer(w http.ResponseWriter, r *http.Request, route route) (any, error) {
+// answer checks in the order of KES spec section 1.1: method, identity and
+// policy, name, body; the handlers go on with the key.
+func (s *Server) answer(w http.ResponseWriter, r *http.Request, route route, req *request) (any, error) {
 	if r.Method != route.method && !(r.Method == http.MethodPost && route.method == http.MethodPut) {
 		w.Header().Set("Accept", route.method) // sic
 		return nil, failf(http.StatusMethodNotAllowed, "received method '%s' expected '%s'", r.Method, route.method)
 	}
-	req := &request{name: strings.TrimPrefix(r.URL.Path, route.path)}
-	if !route.public {
+	if req.path+"/" == route.path {
+		req.path = route.path
+	}
+	req.name = strings.TrimPrefix(req.path, route.path)
+	req.client, _, _ = net.SplitHostPort(r.RemoteAddr)
+	if route.auth != everybody {
 		var err error
 		if req.identity, err = identify(r.TLS); err != nil {
 			return nil, err
 		}
-		if !s.access.Load().allows(req.identity, r.URL.Path) {
+		if route.auth == byPolicy && !req.access.allows(req.identity, req.path) {
 			return nil, errNotAllowed
 		}
 	}
-	if strings.HasPrefix(route.path, "/v1/key/") {
-		if err := checkName(route, req.name); err != nil {
-			return nil, err
-		}
+	if err := checkName(route, req.name); err != nil {
+		return nil, err
 	}
 	if route.maxBody > 0 {
 		req.noBody = r.ContentLength == 0
@@ -177,9 +261,12 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, route route) (an
 		}
 		defer clear(req.body)
 	}
-	var cancel context.CancelFunc
-	req.ctx, cancel = context.WithTimeout(r.Context(), route.timeout)
-	defer cancel()
+	req.ctx = r.Context()
+	if route.timeout > 0 {
+		var cancel context.CancelFunc
+		req.ctx, cancel = context.WithTimeout(req.ctx, route.timeout)
+		defer cancel()
+	}
 	return route.handle(s, req)
 }
 
@@ -213,7 +300,7 @@ func (s *Server) getVersion(*request) (any, error) {
 
 func (s *Server) ready(r *request) (any, error) {
 	if err := s.keys.Status(r.ctx); err != nil {
-		return nil, failf(http.StatusGatewayTimeout, "key store is not reachable")
+		return nil, &failure{http.StatusGatewayTimeout, "key store is not reachable", err}
 	}
 	return nil, nil
 }
@@ -254,21 +341,8 @@ func (s *Server) api(*request) (any, error) {
 		Timeout int64  `json:"timeout"` // seconds
 	}
 	var list []api
-	for _, r := range routes() {
+	for _, r := range s.routes() {
 		list = append(list, api{r.method, r.path, r.maxBody, int64(r.timeout.Seconds())})
 	}
 	return list, nil
 }
-
-// SetAccess replaces who may do what, for requests from now on. An error
-// leaves it as it was.
-func (s *Server) SetAccess(a Access) error {
-	checked, err := a.check()
-	if err != nil {
-		return err
-	}
-	s.access.Store(checked)
-	return nil
-}
-
-var errEmptyIdentity = errors.New("an identity is empty")

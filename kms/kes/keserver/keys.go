@@ -19,19 +19,29 @@ import (
 // pageSize is how many names one listing returns.
 const pageSize = 1024
 
-// checkName refuses what can be no key's name, or, in a listing, no prefix of
-// one (KES spec sections 1.1 and 1.4).
+// checkName refuses what can be no name of what the route is about, or, in a
+// listing, no prefix of one (KES spec sections 1.1 and 1.4).
 func checkName(route route, name string) error {
-	if !strings.HasSuffix(route.path, "/list/") {
-		if !kms.ValidName(name) {
-			return failf(http.StatusBadRequest, "key name '%s' is empty, too long or contains invalid characters", name)
+	noun := ""
+	switch {
+	case !strings.HasSuffix(route.path, "/"):
+		return nil
+	case strings.HasSuffix(route.path, "/list/"):
+		if prefix, ok := strings.CutSuffix(name, "*"); ok && kms.ValidName(prefix+"x") || name == "" || kms.ValidName(name) {
+			return nil
 		}
-		return nil
+		return failf(http.StatusBadRequest, "listing pattern '%s' is empty, too long or is invalid", name)
+	case strings.HasPrefix(route.path, "/v1/key/"):
+		noun = "key name"
+	case strings.HasPrefix(route.path, "/v1/policy/"):
+		noun = "policy name"
+	default:
+		noun = "identity"
 	}
-	if prefix, ok := strings.CutSuffix(name, "*"); ok && kms.ValidName(prefix+"x") || name == "" || kms.ValidName(name) {
-		return nil
+	if !kms.ValidName(name) {
+		return failf(http.StatusBadRequest, "%s '%s' is empty, too long or contains invalid characters", noun, name)
 	}
-	return failf(http.StatusBadRequest, "listing pattern '%s' is empty, too long or is invalid", name)
+	return nil
 }
 
 func (s *Server) create(r *request) (any, error) {
@@ -64,7 +74,11 @@ func (s *Server) importKey(r *request) (any, error) {
 func (s *Server) store(r *request, key Key) error {
 	key.HMAC = Secret{secret.Random()}
 	key.CreatedAt, key.CreatedBy = time.Now().UTC(), r.identity
-	return storeError(s.keys.Create(r.ctx, r.name, key), "create key")
+	if err := s.keys.Create(r.ctx, r.name, key); err != nil {
+		return storeError(err, "create key")
+	}
+	s.audited(r)
+	return nil
 }
 
 func (s *Server) describe(r *request) (any, error) {
@@ -81,7 +95,11 @@ func (s *Server) describe(r *request) (any, error) {
 }
 
 func (s *Server) deleteKey(r *request) (any, error) {
-	return nil, storeError(s.keys.Delete(r.ctx, r.name), "delete key")
+	if err := s.keys.Delete(r.ctx, r.name); err != nil {
+		return nil, storeError(err, "delete key")
+	}
+	s.audited(r)
+	return nil, nil
 }
 
 // list returns the first names only: where a listing is to go on is told, and
@@ -157,6 +175,9 @@ func (s *Server) decrypt(r *request) (any, error) {
 	if err != nil {
 		return nil, errNotAuthentic
 	}
+	if s.legacy && len(opened) == 0 {
+		opened = nil
+	}
 	return plaintext{opened}, nil
 }
 
@@ -187,7 +208,7 @@ func (s *Server) key(r *request) (Key, dek.Algorithm, error) {
 	}
 	alg, ok := dek.ParseAlgorithm(key.Algorithm)
 	if !ok || key.Secret.IsZero() || alg == dek.ChaCha20 && fips140.Enforced() {
-		return Key{}, 0, failf(http.StatusBadGateway, "failed to read key")
+		return Key{}, 0, storeError(errUnusable, "read key")
 	}
 	return key, alg, nil
 }
@@ -195,15 +216,15 @@ func (s *Server) key(r *request) (Key, dek.Algorithm, error) {
 // storeError turns what a KeyStore returns into an answer.
 func storeError(err error, doing string) error {
 	switch {
-	case err == nil:
-		return nil
 	case errors.Is(err, kms.ErrKeyNotFound):
 		return errKeyNotFound
 	case errors.Is(err, kms.ErrKeyExists):
 		return errKeyExists
 	}
-	return failf(http.StatusBadGateway, "failed to %s", doing)
+	return &failure{http.StatusBadGateway, "failed to " + doing, err}
 }
+
+var errUnusable = errors.New("it is of no algorithm that can be used here")
 
 // decode reads the first JSON value of a body; what follows is ignored.
 func decode(body []byte, v any) error {

@@ -67,6 +67,9 @@ type Options struct {
 	KeyStore keserver.KeyStore
 	// Admin is the administrator's key; zero for a new one.
 	Admin kes.APIKey
+	// Legacy is keserver's: a server of 2023. Those ask for a certificate
+	// (tls.RequestClientCert) and do not insist.
+	Legacy bool
 }
 
 // Request is one request as it arrived.
@@ -95,7 +98,7 @@ func NewServerWith(o Options) *Server {
 	}
 	s.access = keserver.Access{Admin: s.Admin.Identity(), Policies: make(map[string]keserver.Policy)}
 	var err error
-	if s.KES, err = keserver.New(&keserver.Options{Access: s.access, KeyStore: s.Keys, Version: "kestest"}); err != nil {
+	if s.KES, err = keserver.New(&keserver.Options{Access: s.access, KeyStore: s.Keys, Version: "kestest", Legacy: o.Legacy}); err != nil {
 		panic("kestest: " + err.Error())
 	}
 	s.http = httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
@@ -117,6 +120,7 @@ func NewServerWith(o Options) *Server {
 // [Server.Backend].
 func (s *Server) Close() {
 	close(s.closed)
+	s.KES.Close()
 	for _, b := range s.backends {
 		b.Close()
 	}
