@@ -37,6 +37,18 @@ type Encrypter interface {
 	Encrypt(ctx context.Context, keyID string, plaintext []byte, ad AssociatedData) ([]byte, error)
 }
 
+// An Importer is a Backend that takes keys from elsewhere.
+type Importer interface {
+	// ImportKey stores key, of 32 bytes, under a new name. The algorithm is
+	// "AES256" or "ChaCha20"; empty means AES256.
+	ImportKey(ctx context.Context, keyID string, key []byte, algorithm string) error
+}
+
+// A Deleter is a Backend whose keys can be removed, for good.
+type Deleter interface {
+	DeleteKey(ctx context.Context, keyID string) error
+}
+
 // KeyInfo is what a backend tells of a key. Fields that it does not know are
 // zero.
 type KeyInfo struct {
@@ -54,6 +66,12 @@ type Status struct {
 	KeyStoreLatency     time.Duration
 	KeyStoreUnreachable bool // the server answers, its key store does not
 	Endpoints           []Endpoint
+
+	// Who the client is to the key server, and until when its certificate is
+	// good; zero if there is no such thing.
+	Identity string
+	NotAfter time.Time
+	Warning  error // of what will fail soon, such as that certificate; nil if nothing
 }
 
 // Endpoint is one server of a backend that has several.

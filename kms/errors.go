@@ -46,6 +46,8 @@ const (
 	OpDecrypt     Operation = "decrypt a data key"
 	OpEncrypt     Operation = "encrypt"
 	OpCreateKey   Operation = "create key"
+	OpImportKey   Operation = "import key"
+	OpDeleteKey   Operation = "delete key"
 	OpDescribeKey Operation = "describe key"
 	OpListKeys    Operation = "list keys"
 	OpStatus      Operation = "read the status"

@@ -157,6 +157,30 @@ func (c *Client) CreateKey(ctx context.Context, keyID string) error {
 	})
 }
 
+// ImportKey stores a key of 32 bytes that came from elsewhere under a new name.
+// The algorithm is "AES256" or "ChaCha20"; empty means AES256. ErrKeyExists if
+// there is a key of that name; ErrUnsupported if the backend takes none.
+func (c *Client) ImportKey(ctx context.Context, keyID string, key []byte, algorithm string) error {
+	return c.call(ctx, OpImportKey, keyID, nil, func() error {
+		i, ok := c.backend.(Importer)
+		if !ok {
+			return ErrUnsupported
+		}
+		return i.ImportKey(ctx, keyID, key, algorithm)
+	})
+}
+
+// DeleteKey removes a key, and with it for good what it sealed.
+func (c *Client) DeleteKey(ctx context.Context, keyID string) error {
+	return c.call(ctx, OpDeleteKey, keyID, nil, func() error {
+		d, ok := c.backend.(Deleter)
+		if !ok {
+			return ErrUnsupported
+		}
+		return d.DeleteKey(ctx, keyID)
+	})
+}
+
 // DescribeKey tells what is known of a key without using it.
 func (c *Client) DescribeKey(ctx context.Context, keyID string) (info KeyInfo, err error) {
 	err = c.call(ctx, OpDescribeKey, keyID, nil, func() (err error) {

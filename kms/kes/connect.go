@@ -84,6 +84,8 @@ func (b *Backend) diagnose(ctx context.Context, e *endpoint, err error) error {
 	if port == "" {
 		port = "443"
 	}
+	ctx, cancel := context.WithTimeout(ctx, b.tryTimeout)
+	defer cancel()
 	config := b.tls.Clone()
 	config.NextProtos = []string{"h2", "http/1.1"}
 	dialed, dialErr := (&tls.Dialer{Config: config}).DialContext(ctx, "tcp", net.JoinHostPort(u.Hostname(), port))

@@ -7,13 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"mime"
 	"net/http"
-	"slices"
 	"time"
-
-	"github.com/objseal/objseal/kms"
 )
 
 // call is one request, whichever server gets it.
@@ -50,16 +46,7 @@ func (a answer) decode(v any) error {
 	return nil
 }
 
-// rounds is how often all servers are tried before a call fails.
-const rounds = 3
-
-// randomPause is the pause between two rounds (KES spec section 7.2).
-func randomPause() time.Duration {
-	return 200*time.Millisecond + rand.N(800*time.Millisecond)
-}
-
-// do makes a call at one server after the other until one answers. Who was put
-// off comes last, but comes: if all are put off all are tried.
+// do makes a call, wherever it gets an answer.
 func (b *Backend) do(ctx context.Context, c call) (err error) {
 	if c.in != nil {
 		if c.body, err = json.Marshal(c.in); err != nil {
@@ -69,88 +56,47 @@ func (b *Backend) do(ctx context.Context, c call) (err error) {
 			return fmt.Errorf("the request has %d bytes, a KES server reads %d", len(c.body), maxBody)
 		}
 	}
-	lost := false // a try may have reached a server, and its answer did not reach us
-	for round := range rounds {
-		if round > 0 && !wait(ctx, b.pause()) {
-			return contextError(ctx, err)
-		}
-		brief := true
-		queue := slices.Clone(b.endpoints)
-		for i := 0; i < len(queue); i++ {
-			e := queue[i]
-			if i < len(b.endpoints) && !e.admit() {
-				queue = append(queue, e)
-				continue
-			}
-			err = b.try(ctx, e, c)
-			if !isServerFailure(err) || ctx.Err() != nil {
-				if lost && c.op == opCreate && errors.Is(err, kms.ErrKeyExists) {
-					return fmt.Errorf("%w: %w", err, ErrAnswerLost)
-				}
-				return err
-			}
-			lost = lost || !wasNeverSent(err)
-			brief = brief && isBrief(err)
-		}
-		if !brief {
-			break
-		}
-	}
-	return err
+	b.expiry.look(b.creds, time.Now())
+	within, cancel := context.WithTimeoutCause(ctx, b.callTimeout, errCallTimeout)
+	defer cancel()
+	return ended(ctx, b.failover(within, c))
 }
 
-// wait returns false if ctx ended first.
-func wait(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
+// ended returns the error of a call, or, if its caller's context ended it, the
+// error for that.
+func ended(ctx context.Context, err error) error {
+	if isServerFailure(err) && ctx.Err() != nil {
+		return contextError(ctx, err)
 	}
+	return err
 }
 
 // try makes a call at one server, and notes whether the server is well.
-func (b *Backend) try(ctx context.Context, e *endpoint, c call) error {
-	err := b.send(ctx, e, c)
+func (b *Backend) try(ctx context.Context, e *endpoint, c call, patience time.Duration) error {
+	start := time.Now()
+	err := b.send(ctx, e, c, patience)
 	switch {
 	case !isServerFailure(err):
 		e.welcome()
-	case ctx.Err() != nil:
-		e.release() // it tells nothing of the server
-		return contextError(ctx, err)
-	default:
+	case ctx.Err() == nil, errors.Is(ctx.Err(), context.DeadlineExceeded) && time.Since(start) >= leastPatience:
 		e.putOff()
-	}
+	} // else it tells nothing of the server
 	return err
 }
 
-// send is the one place that makes requests, and reads and closes answers.
-func (b *Backend) send(ctx context.Context, e *endpoint, c call) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, b.tryTimeout, errTryTimeout)
+// send makes a request at one server, and reads its answer.
+func (b *Backend) send(ctx context.Context, e *endpoint, c call, patience time.Duration) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, errTryTimeout)
 	defer cancel()
+	start := time.Now()
 
 	var body io.Reader
 	if c.body != nil {
 		body = bytes.NewReader(c.body) // sets Content-Length and GetBody
 	}
-	req, err := http.NewRequestWithContext(ctx, c.op.method, e.base+c.path(), body)
+	resp, err := b.request(ctx, e, c, body)
 	if err != nil {
-		return err
-	}
-	req.Header.Set("Accept", "application/json")
-	req.Header.Set("User-Agent", "objseal")
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-
-	resp, err := b.client.Do(req)
-	if err != nil {
-		if isOpaque(err) && ctx.Err() == nil {
-			err = b.diagnose(ctx, e, err)
-		}
-		return b.networkError(ctx, e, err)
+		return b.networkError(ctx, e, err, start)
 	}
 	defer resp.Body.Close()
 	limit := c.limit
@@ -162,7 +108,7 @@ func (b *Backend) send(ctx context.Context, e *endpoint, c call) error {
 		return b.responseError(e, c, resp, text) // cut or not, the status counts
 	}
 	if err != nil {
-		return b.networkError(ctx, e, err)
+		return b.networkError(ctx, e, err, start)
 	}
 	if c.out == nil {
 		return nil
@@ -170,11 +116,29 @@ func (b *Backend) send(ctx context.Context, e *endpoint, c call) error {
 	media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	switch err := c.out(answer{text, media == "application/x-ndjson"}); {
 	case errors.Is(err, errBadAnswer):
-		return b.networkError(ctx, e, err)
+		return b.networkError(ctx, e, err, start)
 	case err != nil:
 		return fmt.Errorf("%w: in the answer of %s", err, e)
 	}
 	return nil
+}
+
+// request returns the answer's header; its body is the caller's to close.
+func (b *Backend) request(ctx context.Context, e *endpoint, c call, body io.Reader) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, c.op.method, e.base+c.path(), body)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Accept", c.op.accept())
+	req.Header.Set("User-Agent", "objseal")
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := b.client.Do(req)
+	if err != nil && isOpaque(err) && ctx.Err() == nil {
+		err = b.diagnose(ctx, e, err)
+	}
+	return resp, err
 }
 
 var errTooLong = errors.New("the answer is too long")

@@ -25,25 +25,35 @@ type endpoint struct {
 	base string // https://host:port
 
 	mu      sync.Mutex
-	until   time.Time // asked last until then; zero if it did well
-	probing bool      // a call is finding out whether it does again
+	until   time.Time // asked last until it has done well again, and probed from then on; zero if it did well
+	probing bool      // a probe is finding out
 }
 
 func (e *endpoint) String() string { return e.base }
 
-// admit reports whether the server's turn is now, rather than last. When a put
-// off server's time is over, one call at a time finds out whether it is back.
-func (e *endpoint) admit() bool {
+// isWell reports whether the server's turn is now, rather than last.
+func (e *endpoint) isWell() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	switch {
-	case e.until.IsZero():
-		return true
-	case e.probing || time.Now().Before(e.until):
+	return e.until.IsZero()
+}
+
+// beginProbe reports whether it is time to find out whether the server is back.
+// Every true is followed by an endProbe.
+func (e *endpoint) beginProbe() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.until.IsZero() || e.probing || time.Now().Before(e.until) {
 		return false
 	}
 	e.probing = true
 	return true
+}
+
+func (e *endpoint) endProbe() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.probing = false
 }
 
 func (e *endpoint) putOff()  { e.set(time.Now().Add(putOffTime)) }
@@ -52,14 +62,7 @@ func (e *endpoint) welcome() { e.set(time.Time{}) }
 func (e *endpoint) set(until time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.until, e.probing = until, false
-}
-
-// release ends a probe that found out nothing.
-func (e *endpoint) release() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.probing = false
+	e.until = until
 }
 
 // newEndpoints returns the servers in the order in which they are preferred: as

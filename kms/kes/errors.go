@@ -14,6 +14,7 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/objseal/objseal/kms"
 )
@@ -28,14 +29,19 @@ type ResponseError struct {
 	Message  string // the server's own words, cut and with control characters escaped; may be empty
 	Endpoint string // https://host:port
 
-	kind   error  // one of package kms, or nil
-	detail string // what a policy would have to allow
+	kinds  []error // the first says what it is for the caller; may be empty
+	detail string  // what a policy would have to allow
 }
+
+// ErrKeyStore says that a server answers and cannot use its key store: that is
+// down, or holds under the key's name what the server cannot read. It comes
+// beside kms.ErrUnreachable.
+var ErrKeyStore = errors.New("the key server answers, its key store does not")
 
 func (e *ResponseError) Error() string {
 	var b strings.Builder
-	if e.kind != nil {
-		fmt.Fprintf(&b, "%v: ", e.kind)
+	if len(e.kinds) > 0 {
+		fmt.Fprintf(&b, "%v: ", e.kinds[len(e.kinds)-1]) // the most special one
 	}
 	if e.detail != "" {
 		fmt.Fprintf(&b, "%s: ", e.detail)
@@ -47,7 +53,7 @@ func (e *ResponseError) Error() string {
 	return b.String()
 }
 
-func (e *ResponseError) Unwrap() error { return e.kind }
+func (e *ResponseError) Unwrap() []error { return e.kinds }
 
 func (b *Backend) responseError(e *endpoint, c call, resp *http.Response, text []byte) error {
 	message, isKES := errorMessage(text)
@@ -55,9 +61,9 @@ func (b *Backend) responseError(e *endpoint, c call, resp *http.Response, text [
 		Status:   resp.StatusCode,
 		Message:  printable(message),
 		Endpoint: e.String(),
-		kind:     kindOf(c.op, resp.StatusCode, isKES),
+		kinds:    kindsOf(c.op, resp.StatusCode, isKES),
 	}
-	if r.kind == kms.ErrNotPermitted {
+	if errors.Is(r, kms.ErrNotPermitted) {
 		r.detail = fmt.Sprintf("the policy of identity %s does not allow %s", b.creds.Identity(), c.path())
 	}
 	return r
@@ -76,31 +82,36 @@ func errorMessage(text []byte) (message string, isKES bool) {
 	return v.Message, true
 }
 
-// kindOf tells what a status means for an operation. A 400 or 404 that is not
-// in KES's form is from something between: a proxy, or a server that does not
-// know the path.
-func kindOf(op operation, status int, isKES bool) error {
+// kindsOf tells what a status means for an operation. A 400, 404, 502 or 504
+// that is not in KES's form is from something between: a proxy, or a server that
+// does not know the path.
+func kindsOf(op operation, status int, isKES bool) []error {
+	var kind error
 	switch {
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
-		return kms.ErrNotPermitted
-	case status == http.StatusNotFound && !isKES, status == http.StatusMethodNotAllowed, status == http.StatusNotImplemented:
-		return kms.ErrUnsupported
-	case status == http.StatusNotFound && (op == opDescribe || op == opGenerate || op == opEncrypt || op == opDecrypt):
-		return kms.ErrKeyNotFound
-	case status == http.StatusBadRequest && isKES && op == opCreate:
-		return kms.ErrKeyExists
-	case status == http.StatusBadRequest && isKES && op == opDecrypt:
-		return kms.ErrNotAuthentic
+		kind = kms.ErrNotPermitted
+	case status == http.StatusNotFound && !isKES, status == http.StatusMethodNotAllowed, status == http.StatusNotImplemented, status == op.cannot:
+		kind = kms.ErrUnsupported
+	case status == http.StatusNotFound:
+		kind = op.notFound
+	case status == http.StatusBadRequest && isKES:
+		kind = op.badRequest
+	case isKES && (status == http.StatusBadGateway || status == http.StatusGatewayTimeout):
+		return []error{kms.ErrUnreachable, ErrKeyStore}
 	case status >= 500:
-		return kms.ErrUnreachable
+		kind = kms.ErrUnreachable
 	}
-	return nil
+	if kind == nil {
+		return nil
+	}
+	return []error{kind}
 }
 
 // printable returns hostile text fit for a message: cut, and with everything
 // unprintable escaped.
-func printable(s string) string {
-	const most = 200
+func printable(s string) string { return printableTo(s, 200) }
+
+func printableTo(s string, most int) string {
 	s = strings.TrimSpace(s)
 	cut := len(s) > most
 	if cut {
@@ -121,8 +132,9 @@ type NetworkError struct {
 	Endpoint string // https://host:port
 	Err      error
 
-	kind error
-	hint string
+	kind   error
+	hint   string
+	expiry error // an *ExpiryError, or nil
 }
 
 func (e *NetworkError) Error() string {
@@ -132,18 +144,26 @@ func (e *NetworkError) Error() string {
 	return fmt.Sprintf("%v: %s: %v", e.kind, e.Endpoint, e.Err)
 }
 
-func (e *NetworkError) Unwrap() []error { return []error{e.kind, e.Err} }
+func (e *NetworkError) Unwrap() []error {
+	if e.expiry != nil {
+		return []error{e.kind, e.expiry, e.Err}
+	}
+	return []error{e.kind, e.Err}
+}
 
-var errTryTimeout = errors.New("no answer in time")
+// Not context.DeadlineExceeded: that means the caller's.
+var (
+	errTryTimeout  = errors.New("no answer in time")
+	errCallTimeout = errors.New("no answer in the time of a call")
+)
 
-func (b *Backend) networkError(ctx context.Context, e *endpoint, err error) error {
+func (b *Backend) networkError(ctx context.Context, e *endpoint, err error, start time.Time) error {
 	n := &NetworkError{Endpoint: e.String(), Err: err, kind: kms.ErrUnreachable}
 	if u := (*url.Error)(nil); errors.As(err, &u) {
 		n.Err = u.Err // the rest repeats the URL
 	}
-	if context.Cause(ctx) == errTryTimeout {
-		// Not context.DeadlineExceeded: that means the caller's.
-		n.Err = fmt.Errorf("%w (%v)", errTryTimeout, b.tryTimeout)
+	if cause := context.Cause(ctx); cause == errTryTimeout || cause == errCallTimeout {
+		n.Err = fmt.Errorf("%w (%v)", cause, time.Since(start).Round(time.Millisecond))
 		return n
 	}
 	switch alert, isAlert := remoteAlert(err); {
@@ -154,6 +174,13 @@ func (b *Backend) networkError(ctx context.Context, e *endpoint, err error) erro
 	case isAlert && refusesCertificate(alert):
 		n.kind = kms.ErrNotPermitted
 		n.hint = "the server does not accept the client certificate of identity " + b.creds.Identity()
+		if end := b.creds.NotAfter(); !end.IsZero() && time.Now().After(end) {
+			n.expiry = &ExpiryError{b.creds.Identity(), end, 0}
+			n.hint += ", which has expired on " + end.UTC().Format(time.DateOnly)
+		} else if alert == alertCertificateExpired && !end.IsZero() {
+			n.expiry = &ExpiryError{b.creds.Identity(), end, 0}
+			n.hint += ", and says that it has expired"
+		}
 	case isAlert:
 		n.hint = "the server broke off the TLS handshake"
 	}
@@ -173,6 +200,8 @@ func remoteAlert(err error) (code uint64, ok bool) {
 	}
 	return v.Uint(), true
 }
+
+const alertCertificateExpired = 45
 
 // refusesCertificate reports whether an alert is about the client's
 // certificate (RFC 8446 section 6.2): bad_certificate to certificate_unknown,

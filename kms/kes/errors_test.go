@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"iter"
 	"net/http"
 	"strings"
 	"testing"
@@ -36,6 +37,35 @@ var calls = map[string]func(ctx context.Context, b *kes.Backend) error{
 	"list":     func(ctx context.Context, b *kes.Backend) error { _, err := b.ListKeys(ctx, ""); return err },
 	"status":   func(ctx context.Context, b *kes.Backend) error { _, err := b.Status(ctx); return err },
 	"version":  func(ctx context.Context, b *kes.Backend) error { _, err := b.Version(ctx); return err },
+	"import": func(ctx context.Context, b *kes.Backend) error {
+		return b.ImportKey(ctx, "key-9", make([]byte, 32), "")
+	},
+	"delete": func(ctx context.Context, b *kes.Backend) error { return b.DeleteKey(ctx, "key-1") },
+	"hmac": func(ctx context.Context, b *kes.Backend) error {
+		return second(b.HMAC(ctx, "key-1", []byte("message")))
+	},
+	"ready":   func(ctx context.Context, b *kes.Backend) error { return b.Ready(ctx) },
+	"apis":    func(ctx context.Context, b *kes.Backend) error { return second(b.APIs(ctx)) },
+	"metrics": func(ctx context.Context, b *kes.Backend) error { return second(b.Metrics(ctx)) },
+
+	"describe policy":   func(ctx context.Context, b *kes.Backend) error { return second(b.DescribePolicy(ctx, "policy-1")) },
+	"read policy":       func(ctx context.Context, b *kes.Backend) error { return second(b.ReadPolicy(ctx, "policy-1")) },
+	"list policies":     func(ctx context.Context, b *kes.Backend) error { return second(b.ListPolicies(ctx, "")) },
+	"describe identity": func(ctx context.Context, b *kes.Backend) error { return second(b.DescribeIdentity(ctx, "identity-1")) },
+	"list identities":   func(ctx context.Context, b *kes.Backend) error { return second(b.ListIdentities(ctx, "")) },
+	"describe self":     func(ctx context.Context, b *kes.Backend) error { _, _, err := b.DescribeSelf(ctx); return err },
+	"audit log":         func(ctx context.Context, b *kes.Backend) error { return firstOf(b.AuditLog(ctx)) },
+	"error log":         func(ctx context.Context, b *kes.Backend) error { return firstOf(b.ErrorLog(ctx)) },
+}
+
+// firstOf returns the first error of a log.
+func firstOf[T any](log iter.Seq2[T, error]) error {
+	for _, err := range log {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // orKey lets no key pass beside an error.
@@ -46,7 +76,8 @@ func orKey(err error, key kms.DataKey) error {
 	return err
 }
 
-var kinds = []error{kms.ErrKeyNotFound, kms.ErrKeyExists, kms.ErrNotAuthentic, kms.ErrUnreachable, kms.ErrNotPermitted, kms.ErrUnsupported, kms.ErrInvalidKeyID, kms.ErrKeySize}
+var kinds = []error{kms.ErrKeyNotFound, kms.ErrKeyExists, kms.ErrNotAuthentic, kms.ErrUnreachable, kms.ErrNotPermitted, kms.ErrUnsupported, kms.ErrInvalidKeyID, kms.ErrKeySize,
+	kes.ErrKeyStore, kes.ErrPolicyNotFound, kes.ErrIdentityNotFound}
 
 // TestErrorKinds is the whole table: every operation, every status, in KES's
 // form and not. The texts say something else on purpose.
@@ -58,7 +89,10 @@ func TestErrorKinds(t *testing.T) {
 		return nil
 	}
 	for op, call := range calls {
-		usesKey := op == "generate" || op == "decrypt" || op == "encrypt" || op == "describe"
+		notFound := map[string]error{"generate": kms.ErrKeyNotFound, "decrypt": kms.ErrKeyNotFound, "encrypt": kms.ErrKeyNotFound,
+			"describe": kms.ErrKeyNotFound, "delete": kms.ErrKeyNotFound, "hmac": kms.ErrKeyNotFound,
+			"describe policy": kes.ErrPolicyNotFound, "read policy": kes.ErrPolicyNotFound,
+			"describe identity": kes.ErrIdentityNotFound, "describe self": kes.ErrIdentityNotFound}[op]
 		for _, isKES := range []bool{true, false} {
 			want := map[int]error{
 				301: nil, 400: nil, 401: kms.ErrNotPermitted, 403: kms.ErrNotPermitted, 404: nil, 405: kms.ErrUnsupported, 406: nil, 409: nil, 413: nil, 429: nil,
@@ -67,14 +101,19 @@ func TestErrorKinds(t *testing.T) {
 			switch {
 			case !isKES:
 				want[404] = kms.ErrUnsupported
-			case usesKey:
-				want[404] = kms.ErrKeyNotFound
+			default:
+				want[404] = notFound
 			}
 			switch op {
-			case "create":
+			case "create", "import":
 				want[400] = onlyKES(kms.ErrKeyExists, isKES)
 			case "decrypt":
 				want[400] = onlyKES(kms.ErrNotAuthentic, isKES)
+			case "hmac":
+				want[409] = kms.ErrUnsupported
+			}
+			if op == "import" {
+				want[406] = kms.ErrUnsupported
 			}
 			b, s := start(t, 1, kestest.Options{})
 			for status, kind := range want {
@@ -92,8 +131,9 @@ func TestErrorKinds(t *testing.T) {
 						t.Fatalf("%v: %+v", err, response)
 					}
 					for _, k := range kinds {
-						if errors.Is(err, k) != (k == kind) {
-							t.Errorf("%v: is %v: %v", err, k, k != kind)
+						expected := k == kind || k == kes.ErrKeyStore && isKES && (status == 502 || status == 504)
+						if errors.Is(err, k) != expected {
+							t.Errorf("%v: is %v: %v", err, k, !expected)
 						}
 					}
 				})
@@ -193,13 +233,16 @@ func TestBadAnswers(t *testing.T) {
 		kind  error
 		op    []string
 	}{
-		"empty":                      {kestest.EmptyAnswer, kms.ErrUnreachable, []string{"generate", "decrypt", "encrypt", "describe", "list", "status", "version"}},
+		"empty":                      {kestest.EmptyAnswer, kms.ErrUnreachable, []string{"generate", "decrypt", "encrypt", "describe", "list", "status", "version", "describe policy", "read policy", "list policies", "describe identity", "list identities", "describe self", "hmac", "apis"}},
 		"cut":                        {kestest.CutBody, kms.ErrUnreachable, []string{"generate", "describe", "list", "status", "version"}},
-		"array":                      {kestest.Answer(200, "application/json", "[1,2]"), kms.ErrUnreachable, []string{"generate", "decrypt", "encrypt", "describe", "list", "status", "version"}},
-		"HTML":                       {kestest.Answer(200, "text/html", "<html>"), kms.ErrUnreachable, []string{"generate", "decrypt", "encrypt", "describe", "list", "status", "version"}},
+		"array":                      {kestest.Answer(200, "application/json", "[1,2]"), kms.ErrUnreachable, []string{"generate", "decrypt", "encrypt", "describe", "list", "status", "version", "describe policy", "read policy", "list policies", "describe identity", "list identities", "describe self", "hmac", "apis"}},
+		"HTML":                       {kestest.Answer(200, "text/html", "<html>"), kms.ErrUnreachable, []string{"generate", "decrypt", "encrypt", "describe", "list", "status", "version", "describe policy", "read policy", "list policies", "describe identity", "list identities", "describe self", "hmac", "apis"}},
 		"bad base64":                 {kestest.Answer(200, "application/json", `{"plaintext":"%%","ciphertext":"%%"}`), kms.ErrUnreachable, []string{"generate", "decrypt", "encrypt"}},
 		"numbers":                    {kestest.Answer(200, "application/json", `{"plaintext":1,"ciphertext":2,"algorithm":3,"names":4,"version":5}`), kms.ErrUnreachable, []string{"generate", "decrypt", "encrypt", "describe", "list", "status", "version"}},
 		"two megabytes":              {kestest.Answer(200, "application/json", `{"plaintext":"`+strings.Repeat("A", 2<<20)+`"}`), kms.ErrUnreachable, []string{"generate", "decrypt", "encrypt", "describe", "status", "version"}},
+		"no HMAC":                    {kestest.Answer(200, "application/json", `{"hmac":"AAAA"}`), kms.ErrUnreachable, []string{"hmac"}},
+		"five megabytes":             {kestest.Answer(200, "text/plain", strings.Repeat("a 1\n", 5<<18)), kms.ErrUnreachable, []string{"metrics"}},
+		"odd policy":                 {kestest.Answer(200, "application/json", `{"policy":[1]}`), kms.ErrUnreachable, []string{"describe identity", "describe self"}},
 		"31 bytes":                   {kestest.PlaintextOf(31), kms.ErrKeySize, []string{"generate", "decrypt"}},
 		"33 bytes":                   {kestest.PlaintextOf(33), kms.ErrKeySize, []string{"generate", "decrypt"}},
 		"no plaintext":               {kestest.Answer(200, "application/json", `{"ciphertext":"AAAA"}`), kms.ErrKeySize, []string{"generate", "decrypt"}},
@@ -254,12 +297,13 @@ func TestRedirects(t *testing.T) {
 			s[0].Inject("", 1, func(w http.ResponseWriter, r *http.Request, _ *kestest.Server) {
 				http.Redirect(w, r, r.URL.Path, status)
 			})
+			s[0].Inject("", -1, kestest.Status(418, "no redirect"))
 			err := call(t.Context(), b)
-			want := 2
-			if s[0].Requests("")[before].Method == http.MethodPost {
-				want = 1
+			want, said := 2, 418
+			if s[0].Requests("")[before].Method != http.MethodGet {
+				want, said = 1, status
 			}
-			if got := s[0].Count("") - before; got != want || (want == 1) != errors.As(err, &response) {
+			if got := s[0].Count("") - before; got != want || !errors.As(err, &response) || response.Status != said {
 				t.Errorf("%s: %d to the same server: %v, %d requests, want %d", op, status, err, got, want)
 			}
 		}
@@ -343,6 +387,12 @@ func TestNothingIsSentForBadNames(t *testing.T) {
 			"generate": second(b.GenerateKey(t.Context(), name, nil)),
 			"decrypt":  second(b.Decrypt(t.Context(), name, []byte("x"), nil)),
 			"encrypt":  second(b.Encrypt(t.Context(), name, nil, nil)),
+			"import":   b.ImportKey(t.Context(), name, make([]byte, 32), ""),
+			"delete":   b.DeleteKey(t.Context(), name),
+			"hmac":     second(b.HMAC(t.Context(), name, nil)),
+			"policy":   second(b.ReadPolicy(t.Context(), name)),
+			"policy 2": second(b.DescribePolicy(t.Context(), name)),
+			"identity": second(b.DescribeIdentity(t.Context(), name)),
 		} {
 			if !errors.Is(err, kms.ErrInvalidKeyID) {
 				t.Errorf("%s %q: %v", what, name, err)

@@ -16,6 +16,24 @@ func (b *Backend) Elapse(d time.Duration) {
 	}
 }
 
+// SetTryTimeout replaces that of the options, for calls from now on.
+func (b *Backend) SetTryTimeout(d time.Duration) { b.tryTimeout, b.callTimeout = d, 3*d }
+
+// WaitForProbes returns when no probe is under way.
+func (b *Backend) WaitForProbes() {
+	for _, e := range b.endpoints {
+		for {
+			e.mu.Lock()
+			probing := e.probing
+			e.mu.Unlock()
+			if !probing {
+				break
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}
+}
+
 // Endpoints returns the servers in the order in which they are asked.
 func (b *Backend) Endpoints() (urls []string) {
 	for _, e := range b.endpoints {

@@ -138,8 +138,8 @@ func TestNoFailover(t *testing.T) {
 	}
 }
 
-// TestHungServer: it costs one try, is asked last for 30 seconds, and then one
-// call finds out whether it is back.
+// TestHungServer: it costs the first call one try and no later call anything,
+// also while it is found out whether it is back.
 func TestHungServer(t *testing.T) {
 	t.Parallel()
 	for protocol, o := range protocols {
@@ -152,38 +152,73 @@ func TestHungServer(t *testing.T) {
 				if _, err := b.GenerateKey(t.Context(), "key-1", nil); err != nil {
 					t.Fatal(err)
 				}
-				if got := counts(s); !slices.Equal(got, want) {
-					t.Fatalf("requests: %v, want %v", got, want)
-				}
+				await(t, s, want...)
 			}
 			generate(1, 1)
 			for i := range 5 {
 				generate(1, 2+i)
 			}
 			b.Elapse(kes.PutOffTime)
-			generate(2, 7) // the probe
-			generate(2, 8)
-			s[0].Heal()
+			generate(2, 7) // with the probe
+			generate(2, 8) // it has not ended
 			generate(2, 9)
+			s[0].Heal()
+			b.WaitForProbes()
+			generate(2, 10) // it found the server hung
 			b.Elapse(kes.PutOffTime)
-			generate(3, 9) // the probe finds it well
-			generate(4, 9)
+			generate(3, 11) // with another one
+			b.WaitForProbes()
+			generate(4, 11)
 		})
 	}
 }
 
-// TestOneProbe: of many calls at once only one waits for the server that may
-// still hang.
-func TestOneProbe(t *testing.T) {
-	t.Parallel()
-	b, s := startHanging(t, 2, kestest.Options{})
-	s[0].Inject("", -1, kestest.Hang)
-	if _, err := b.GenerateKey(t.Context(), "key-1", nil); err != nil {
-		t.Fatal(err)
+// await waits for requests on their way, and then wants no others.
+func await(t *testing.T, servers []*kestest.Server, want ...int) {
+	t.Helper()
+	for range 1000 {
+		if slices.Equal(counts(servers), want) {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
 	}
-	b.Elapse(kes.PutOffTime)
+	t.Fatalf("requests: %v, want %v", counts(servers), want)
+}
+
+// TestNoCallWaitsForAProbe: a server hangs without end, and no call that begins
+// after the first time-out ever ends with a try of it.
+func TestNoCallWaitsForAProbe(t *testing.T) {
+	t.Parallel()
+	b, s := startFor(t, 2, kestest.Options{}, time.Second)
+	s[0].Inject("", -1, kestest.Hang)
+	generate := func() {
+		if _, err := b.GenerateKey(t.Context(), "key-1", nil); err != nil {
+			t.Error(err)
+		}
+	}
+	generate()
+	b.SetTryTimeout(time.Hour) // who waits for the server now waits for ever
+	for range 3 {
+		b.Elapse(kes.PutOffTime)
+		var wait sync.WaitGroup
+		for range 20 {
+			wait.Go(generate)
+		}
+		wait.Wait()
+	}
+	await(t, s, 2, 61) // one probe, which goes on
+	b.Close()
+	b.WaitForProbes() // no more
+}
+
+// TestCallsInFlight: all calls that met a server which hangs lose one try, none
+// fails.
+func TestCallsInFlight(t *testing.T) {
+	t.Parallel()
+	b, s := startHanging(t, 3, kestest.Options{})
+	s[0].Inject("", -1, kestest.Hang)
 	var wait sync.WaitGroup
-	for range 20 {
+	for range 50 {
 		wait.Go(func() {
 			if _, err := b.GenerateKey(t.Context(), "key-1", nil); err != nil {
 				t.Error(err)
@@ -191,33 +226,151 @@ func TestOneProbe(t *testing.T) {
 		})
 	}
 	wait.Wait()
-	if got := counts(s); !slices.Equal(got, []int{2, 21}) {
-		t.Errorf("requests: %v, want 2 and 21", got)
+	if got := counts(s); got[0] > 50 || got[1] != 50 || got[2] != 0 {
+		t.Errorf("requests: %v", got)
 	}
 }
 
-// TestCancelledProbe: a probe that found out nothing is another call's to make.
-func TestCancelledProbe(t *testing.T) {
+// TestKeyStoreHangs: a server that tells its version and no more is not back.
+func TestKeyStoreHangs(t *testing.T) {
+	t.Parallel()
+	b, s := startHanging(t, 2, kestest.Options{})
+	s[0].Inject("/v1/key/", -1, kestest.Hang)
+	for range 2 {
+		if _, err := b.GenerateKey(t.Context(), "key-1", nil); err != nil {
+			t.Fatal(err)
+		}
+		b.Elapse(kes.PutOffTime)
+	}
+	b.WaitForProbes()
+	if _, err := b.GenerateKey(t.Context(), "key-1", nil); err != nil {
+		t.Fatal(err)
+	}
+	await(t, s, 2, 3)
+}
+
+// TestProbeOfCreate: what changes something is not repeated to find out.
+func TestProbeOfCreate(t *testing.T) {
 	b, s := start(t, 2, kestest.Options{})
 	s[0].Inject("", 1, kestest.Status(500, ""))
-	generate := func(ctx context.Context) error {
-		_, err := b.GenerateKey(ctx, "key-1", nil)
-		return err
+	for i := range 3 {
+		if err := b.CreateKey(t.Context(), fmt.Sprintf("new-%d", i)); err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			b.Elapse(kes.PutOffTime)
+		}
+		b.WaitForProbes()
 	}
-	if err := generate(t.Context()); err != nil {
+	if created, versions := s[0].Count("/v1/key/create/"), s[0].Count("/version"); created != 2 || versions != 1 {
+		t.Errorf("%d create and %d version requests at the first server, want 2 and 1", created, versions)
+	}
+}
+
+// TestCallersDeadline: who has no time for two whole tries still gets an answer
+// from the server that is well.
+func TestCallersDeadline(t *testing.T) {
+	t.Parallel()
+	b, s := startFor(t, 2, kestest.Options{}, time.Hour)
+	s[0].Inject("", -1, kestest.Hang)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if _, err := b.GenerateKey(ctx, "key-1", nil); err != nil {
 		t.Fatal(err)
 	}
-	b.Elapse(kes.PutOffTime)
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := generate(ctx); !errors.Is(err, context.Canceled) {
+	if _, err := b.GenerateKey(t.Context(), "key-1", nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := generate(t.Context()); err != nil {
+	await(t, s, 1, 2)
+}
+
+// TestNoWellServer: one that hangs keeps nobody from one that is back, and none
+// of the answers is lost or mixed up.
+func TestNoWellServer(t *testing.T) {
+	t.Parallel()
+	b, s := startFor(t, 3, kestest.Options{}, 2*time.Second)
+	s[0].Inject("", -1, kestest.Hang)
+	s[1].Inject("", 1, kestest.Status(500, "down"))
+	s[2].Inject("", 1, kestest.Status(500, "down"))
+	if _, err := b.GenerateKey(t.Context(), "key-1", nil); !errors.Is(err, kms.ErrUnreachable) {
 		t.Fatal(err)
 	}
-	if got := counts(s); !slices.Equal(got, []int{2, 1}) {
-		t.Errorf("requests: %v, want the first server probed", got)
+	b.SetTryTimeout(time.Hour)
+	var wait sync.WaitGroup
+	for range 20 {
+		wait.Go(func() {
+			g, err := b.GenerateKey(t.Context(), "key-1", nil)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if key, err := b.Decrypt(t.Context(), "key-1", g.Ciphertext, nil); err != nil || !key.Equal(g.Key) {
+				t.Errorf("another key than was made: %v", err)
+			}
+		})
+	}
+	wait.Wait()
+}
+
+// TestCallTimeout bounds a call whose caller does not, and is not the caller's.
+func TestCallTimeout(t *testing.T) {
+	t.Parallel()
+	_, s := start(t, 2, kestest.Options{})
+	for _, s := range s {
+		s.Inject("", -1, kestest.Hang)
+	}
+	b := s[0].Backend(&kes.Options{TryTimeout: time.Hour, CallTimeout: 100 * time.Millisecond}, s[1])
+	if _, err := b.GenerateKey(t.Context(), "key-1", nil); !errors.Is(err, kms.ErrUnreachable) || errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), s[0].URL) {
+		t.Error(err)
+	}
+	b = s[0].Backend(&kes.Options{TryTimeout: 100 * time.Millisecond}, s[1])
+	b.SetPause(func() time.Duration { return time.Hour })
+	for _, s := range s {
+		s.Heal()
+		s.Inject("", -1, kestest.Status(503, "busy"))
+	}
+	if _, err := b.GenerateKey(t.Context(), "key-1", nil); !errors.Is(err, kms.ErrUnreachable) || errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
+	}
+}
+
+// TestAllDownAndBack: every call fails in time while no server is there, of the
+// kind that callers wait for, and succeeds when one is, without a restart.
+func TestAllDownAndBack(t *testing.T) {
+	t.Parallel()
+	for what, fault := range map[string]kestest.Fault{"drop": kestest.Drop, "hang": kestest.Hang, "503": kestest.Status(503, "")} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			b, s := start(t, 3, kestest.Options{})
+			g, err := b.GenerateKey(t.Context(), "key-1", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			call := func() error {
+				ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+				defer cancel()
+				_, err := b.Decrypt(ctx, "key-1", g.Ciphertext, nil)
+				return err
+			}
+			for _, s := range s {
+				s.Inject("", -1, fault)
+			}
+			var wait sync.WaitGroup
+			for range 10 {
+				wait.Go(func() {
+					if err := call(); !errors.Is(err, kms.ErrUnreachable) {
+						t.Errorf("all down: %v, want ErrUnreachable", err)
+					}
+				})
+			}
+			wait.Wait()
+			s[2].Heal()
+			for range 10 {
+				if err := call(); err != nil {
+					t.Errorf("one back: %v", err)
+				}
+			}
+		})
 	}
 }
 

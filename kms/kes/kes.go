@@ -36,13 +36,11 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"net/http"
 	"sync"
 	"time"
 
-	"github.com/objseal/objseal/internal/dek"
 	"github.com/objseal/objseal/kms"
 )
 
@@ -58,10 +56,20 @@ type Options struct {
 	// TryTimeout ends one try at one server, connecting included; the next
 	// server is tried then. 0 means 10 seconds.
 	TryTimeout time.Duration
+
+	// CallTimeout ends a call, all its tries and the pauses between included.
+	// 0 means three times TryTimeout.
+	CallTimeout time.Duration
+
+	// OnExpiry is told when the client's certificate is about to expire: once
+	// for a certificate when 30 days are left, once at 7 days, at 1, and when it
+	// has expired. It is looked at when a call is made, once a minute at most.
+	// OnExpiry must be safe for concurrent use and should return at once.
+	OnExpiry func(*ExpiryError)
 }
 
-// Backend is a kms.Backend, kms.Manager and kms.Encrypter over KES servers. It
-// is safe for concurrent use.
+// Backend is a kms.Backend, kms.Manager, kms.Importer, kms.Deleter and
+// kms.Encrypter over KES servers. It is safe for concurrent use.
 type Backend struct {
 	creds        Credentials
 	tls          *tls.Config
@@ -69,12 +77,20 @@ type Backend struct {
 	endpoints    []*endpoint // the one to prefer first
 	defaultKeyID string
 	tryTimeout   time.Duration
-	pause        func() time.Duration // before another round over all endpoints
+	callTimeout  time.Duration
+	pause        func() time.Duration // before a server is tried again
+	expiry       expiryWatch
+
+	mu   sync.Mutex
+	open context.Context // ends with Close; a new one follows
+	end  context.CancelFunc
 }
 
 var (
 	_ kms.Backend   = (*Backend)(nil)
 	_ kms.Manager   = (*Backend)(nil)
+	_ kms.Importer  = (*Backend)(nil)
+	_ kms.Deleter   = (*Backend)(nil)
 	_ kms.Encrypter = (*Backend)(nil)
 )
 
@@ -92,11 +108,17 @@ func New(endpoints []string, creds Credentials, o *Options) (*Backend, error) {
 		creds:        creds,
 		defaultKeyID: o.DefaultKeyID,
 		tryTimeout:   o.TryTimeout,
+		callTimeout:  o.CallTimeout,
 		pause:        randomPause,
+		expiry:       expiryWatch{tell: o.OnExpiry},
 	}
 	if b.tryTimeout <= 0 {
 		b.tryTimeout = 10 * time.Second
 	}
+	if b.callTimeout <= 0 {
+		b.callTimeout = 3 * b.tryTimeout
+	}
+	b.open, b.end = context.WithCancel(context.Background())
 	var err error
 	if b.endpoints, err = newEndpoints(endpoints); err != nil {
 		return nil, err
@@ -106,11 +128,22 @@ func New(endpoints []string, creds Credentials, o *Options) (*Backend, error) {
 	return b, nil
 }
 
-// Close closes the connections that are idle just now. The Backend stays
-// usable.
+// Close closes the connections that are idle just now, and ends what runs in
+// the background. The Backend stays usable.
 func (b *Backend) Close() error {
+	b.mu.Lock()
+	b.end()
+	b.open, b.end = context.WithCancel(context.Background())
+	b.mu.Unlock()
 	b.client.CloseIdleConnections()
 	return nil
+}
+
+// closing returns what ends with the next Close.
+func (b *Backend) closing() context.Context {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.open
 }
 
 // maxBody is the longest request body that servers read, in bytes (KES spec
@@ -119,8 +152,9 @@ const maxBody = 1_000_000
 
 // Longest answers that are read, in bytes.
 const (
-	maxAnswer = 1 << 20
-	maxList   = 16 << 20 // older servers answer with all keys at once
+	maxAnswer  = 1 << 20
+	maxList    = 16 << 20 // older servers answer with all keys at once
+	maxMetrics = 4 << 20
 )
 
 // message is the body of every request about data keys, and of every answer.
@@ -213,120 +247,6 @@ func (b *Backend) Encrypt(ctx context.Context, keyID string, plaintext []byte, a
 	return m.Ciphertext, nil
 }
 
-// ErrAnswerLost says that a call that is not safe to repeat failed on the way
-// at first, its answer lost, and may be what did it. CreateKey returns it beside
-// kms.ErrKeyExists.
-var ErrAnswerLost = errors.New("an earlier try of this call failed on the way and may have made it")
-
-// CreateKey makes a new key. If a server's answer is lost, another try finds
-// out whether the key exists; if it does, the error is kms.ErrKeyExists and
-// [ErrAnswerLost]: this call made it, or somebody else did before.
-func (b *Backend) CreateKey(ctx context.Context, keyID string) error {
-	if err := checkName(keyID); err != nil {
-		return err
-	}
-	return b.do(ctx, call{op: opCreate, name: keyID})
-}
-
-// DescribeKey tells what the server knows of a key without using it.
-func (b *Backend) DescribeKey(ctx context.Context, keyID string) (info kms.KeyInfo, err error) {
-	if keyID, err = b.keyID(keyID); err != nil {
-		return kms.KeyInfo{}, err
-	}
-	err = b.do(ctx, call{
-		op: opDescribe, name: keyID, limit: maxAnswer,
-		out: func(a answer) error {
-			var v struct {
-				Algorithm string
-				CreatedAt time.Time `json:"created_at"`
-				CreatedBy string    `json:"created_by"`
-			}
-			if err := a.decode(&v); err != nil {
-				return err
-			}
-			info = kms.KeyInfo{Name: keyID, Algorithm: printable(v.Algorithm), CreatedAt: v.CreatedAt, CreatedBy: printable(v.CreatedBy)}
-			if alg, ok := dek.ParseAlgorithm(v.Algorithm); ok {
-				info.Algorithm = alg.String()
-			}
-			return nil
-		},
-	})
-	return info, err
-}
-
-// Version returns the version of the first server that answers.
-func (b *Backend) Version(ctx context.Context) (version string, err error) {
-	err = b.do(ctx, call{op: opVersion, limit: maxAnswer, out: readVersion(&version)})
-	return version, err
-}
-
-func readVersion(version *string) func(answer) error {
-	return func(a answer) error {
-		var v struct{ Version string }
-		if err := a.decode(&v); err != nil {
-			return err
-		}
-		*version = printable(v.Version)
-		return nil
-	}
-}
-
-// Status asks every server how it is, all at once. It fails only if none can be
-// used, with the error of the one that is preferred. A server that does not let
-// this identity read the status is asked for its version only.
-func (b *Backend) Status(ctx context.Context) (kms.Status, error) {
-	found := make([]kms.Status, len(b.endpoints))
-	all := make([]kms.Endpoint, len(b.endpoints))
-	var wait sync.WaitGroup
-	for i, e := range b.endpoints {
-		wait.Go(func() {
-			start := time.Now()
-			var err error
-			found[i], err = b.statusOf(ctx, e)
-			all[i] = kms.Endpoint{Address: e.String(), Version: found[i].Version, Latency: time.Since(start), Err: err}
-		})
-	}
-	wait.Wait()
-	for i, e := range all {
-		if e.Err == nil {
-			status := found[i]
-			status.Backend, status.Endpoints = "kes", all
-			return status, nil
-		}
-	}
-	return kms.Status{Backend: "kes", Endpoints: all}, all[0].Err
-}
-
-func (b *Backend) statusOf(ctx context.Context, e *endpoint) (status kms.Status, err error) {
-	err = b.try(ctx, e, call{
-		op: opStatus, limit: maxAnswer,
-		out: func(a answer) error {
-			// Generations differ in the spelling of the flag (KES spec section 1.6).
-			var v struct {
-				Version     string
-				Uptime      float64 // seconds
-				Latency     float64 `json:"keystore_latency"` // milliseconds
-				Unreachable bool    `json:"keystore_unreachable"`
-				Unavailable bool    `json:"keystore_unavailable"`
-			}
-			if err := a.decode(&v); err != nil {
-				return err
-			}
-			status = kms.Status{
-				Version:             printable(v.Version),
-				Uptime:              time.Duration(v.Uptime * float64(time.Second)),
-				KeyStoreLatency:     time.Duration(v.Latency * float64(time.Millisecond)),
-				KeyStoreUnreachable: v.Unreachable || v.Unavailable,
-			}
-			return nil
-		},
-	})
-	if errors.Is(err, kms.ErrNotPermitted) {
-		err = b.try(ctx, e, call{op: opVersion, limit: maxAnswer, out: readVersion(&status.Version)})
-	}
-	return status, err
-}
-
 // keyID returns the name to use for keyID, or the reason why there is none.
 func (b *Backend) keyID(keyID string) (string, error) {
 	if keyID == "" {
@@ -345,21 +265,3 @@ func checkName(name string) error {
 	}
 	return nil
 }
-
-// operation is what a call asks of a server. Together with the status of the
-// answer it decides the kind of an error.
-type operation struct {
-	method string
-	path   string // a name follows if it ends in a slash
-}
-
-var (
-	opVersion  = operation{http.MethodGet, "/version"}
-	opStatus   = operation{http.MethodGet, "/v1/status"}
-	opCreate   = operation{http.MethodPost, "/v1/key/create/"}
-	opDescribe = operation{http.MethodGet, "/v1/key/describe/"}
-	opList     = operation{http.MethodGet, "/v1/key/list/"}
-	opGenerate = operation{http.MethodPost, "/v1/key/generate/"}
-	opEncrypt  = operation{http.MethodPost, "/v1/key/encrypt/"}
-	opDecrypt  = operation{http.MethodPost, "/v1/key/decrypt/"}
-)

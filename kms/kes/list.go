@@ -2,6 +2,7 @@ package kes
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -28,11 +29,15 @@ const maxListCalls = 10_000
 // (KES spec section 1.4), so those are asked for by longer prefixes. One kind of
 // name is not found then: with three or more - after a leading _.
 func (b *Backend) ListKeys(ctx context.Context, prefix string) ([]string, error) {
+	return b.list(ctx, opList, prefix)
+}
+
+func (b *Backend) list(ctx context.Context, op operation, prefix string) ([]string, error) {
 	prefix = strings.TrimSuffix(prefix, "*")
 	if len(prefix) > maxName || strings.HasPrefix(prefix, "-") || strings.Trim(prefix, alphabet) != "" {
-		return nil, fmt.Errorf("%w: no key begins with %s", kms.ErrInvalidKeyID, kms.QuoteKeyID(prefix))
+		return nil, fmt.Errorf("%w: none begins with %s", kms.ErrInvalidKeyID, kms.QuoteKeyID(prefix))
 	}
-	l := lister{b: b, names: make(map[string]struct{})}
+	l := lister{b: b, op: op, names: make(map[string]struct{})}
 	asked := prefix
 	for !askable(asked) {
 		asked = asked[:len(asked)-1]
@@ -63,6 +68,7 @@ func askable(prefix string) bool { return prefix == "" || kms.ValidName(prefix) 
 // lister gathers the answers of several listings.
 type lister struct {
 	b     *Backend
+	op    operation
 	names map[string]struct{}
 	calls int
 }
@@ -74,16 +80,16 @@ const everything = "~"
 // are in l.names afterwards.
 func (l *lister) page(ctx context.Context, prefix string) (known string, err error) {
 	if l.calls++; l.calls > maxListCalls {
-		return "", fmt.Errorf("the listing of keys did not end after %d calls", maxListCalls)
+		return "", fmt.Errorf("the listing did not end after %d calls", maxListCalls)
 	}
 	pattern := prefix
 	if prefix == "" {
 		pattern = "*" // the one spelling that all generations know
 	}
-	names, more, old, err := l.b.listPage(ctx, pattern)
+	names, more, old, err := l.b.listPage(ctx, l.op, pattern)
 	if err == nil && old && prefix != "" {
 		// A server that matches globs, and had looked for one name.
-		names, _, _, err = l.b.listPage(ctx, prefix+"*")
+		names, _, _, err = l.b.listPage(ctx, l.op, prefix+"*")
 	}
 	if err != nil {
 		return "", err
@@ -137,9 +143,9 @@ func (l *lister) after(ctx context.Context, prefix, known string) error {
 
 // listPage makes one listing. An old server answers in another form, with all
 // names that match a glob (KES spec section 1.8).
-func (b *Backend) listPage(ctx context.Context, pattern string) (names []string, more, old bool, err error) {
+func (b *Backend) listPage(ctx context.Context, op operation, pattern string) (names []string, more, old bool, err error) {
 	err = b.do(ctx, call{
-		op: opList, name: pattern, limit: maxList,
+		op: op, name: pattern, limit: maxList,
 		out: func(a answer) error {
 			if old = a.ndjson; old {
 				names, err = readLines(a.body)
@@ -147,12 +153,13 @@ func (b *Backend) listPage(ctx context.Context, pattern string) (names []string,
 			}
 			var v struct {
 				Names      []string
-				ContinueAt string `json:"continue_at"`
+				Identities []string // in a listing of identities
+				ContinueAt string   `json:"continue_at"`
 			}
 			if err := a.decode(&v); err != nil {
 				return err
 			}
-			names, more = v.Names, v.ContinueAt != ""
+			names, more = append(v.Names, v.Identities...), v.ContinueAt != ""
 			return nil
 		},
 	})
@@ -163,7 +170,7 @@ func (b *Backend) listPage(ctx context.Context, pattern string) (names []string,
 func readLines(text []byte) (names []string, err error) {
 	lines := json.NewDecoder(bytes.NewReader(text))
 	for {
-		var v struct{ Name, Error string }
+		var v struct{ Name, Identity, Error string }
 		switch err := lines.Decode(&v); {
 		case errors.Is(err, io.EOF):
 			return names, nil
@@ -172,6 +179,6 @@ func readLines(text []byte) (names []string, err error) {
 		case v.Error != "":
 			return nil, fmt.Errorf("%w: it ends with the error %s", errBadAnswer, printable(v.Error))
 		}
-		names = append(names, v.Name)
+		names = append(names, cmp.Or(v.Name, v.Identity))
 	}
 }
