@@ -18,6 +18,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"testing"
 	"time"
 )
 
@@ -53,52 +54,89 @@ func identity(public crypto.PublicKey) string {
 	return hex.EncodeToString(sum[:])
 }
 
+// authority signs the certificates of a deployment.
+type authority struct {
+	cert *x509.Certificate
+	key  crypto.Signer
+}
+
 // makeCertificates writes a CA, the servers' certificate signed by it, and a
-// client certificate. Servers trust clients by identity, not by issuer, but
-// ignore certificates that are a CA's (KES spec section 2.2).
+// client certificate. Unless told otherwise servers trust clients by identity,
+// not by issuer, but ignore certificates that are a CA's (KES spec section 2.2).
 func (d *Deployment) makeCertificates() error {
-	authority := &x509.Certificate{
-		Subject:  pkix.Name{CommonName: "test CA"},
-		KeyUsage: x509.KeyUsageCertSign,
-		IsCA:     true,
-	}
-	ca, caKey, err := d.certify("ca", authority, nil, nil)
+	ca, a, err := d.makeAuthority("ca")
 	if err != nil {
 		return err
 	}
-	d.CAFile = ca.CertFile
+	d.CAFile, d.authority = ca.CertFile, a
 	d.serverCert, _, err = d.certify("server", &x509.Certificate{
 		Subject:     pkix.Name{CommonName: "localhost"},
 		DNSNames:    []string{"localhost"},
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 		KeyUsage:    x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}, authority, caKey)
+	}, a)
 	if err != nil {
 		return err
 	}
-	d.Client, _, err = d.certify("client", &x509.Certificate{
-		Subject:     pkix.Name{CommonName: "test client"},
-		KeyUsage:    x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-	}, authority, caKey)
+	d.Client, _, err = d.certify("client", clientTemplate(), a)
 	return err
 }
 
+func (d *Deployment) makeAuthority(name string) (Certificate, authority, error) {
+	template := &x509.Certificate{
+		Subject:  pkix.Name{CommonName: "test CA"},
+		KeyUsage: x509.KeyUsageCertSign,
+		IsCA:     true,
+	}
+	c, key, err := d.certify(name, template, authority{})
+	return c, authority{template, key}, err
+}
+
+func clientTemplate() *x509.Certificate {
+	return &x509.Certificate{
+		Subject:     pkix.Name{CommonName: "test client"},
+		KeyUsage:    x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
+}
+
+// NewClient makes another client certificate, signed by the deployment's CA
+// unless it is to be a foreigner's. Its validity ends at the given time.
+func (d *Deployment) NewClient(t testing.TB, name string, foreign bool, until time.Time) Certificate {
+	t.Helper()
+	a := d.authority
+	var err error
+	if foreign {
+		if _, a, err = d.makeAuthority(name + "-ca"); err != nil {
+			t.Fatalf("failed to make a CA: %v", err)
+		}
+	}
+	template := clientTemplate()
+	template.NotBefore, template.NotAfter = until.Add(-48*time.Hour), until
+	c, _, err := d.certify(name, template, a)
+	if err != nil {
+		t.Fatalf("failed to make a client certificate: %v", err)
+	}
+	return c
+}
+
 // certify writes name.crt and name.key: the template under a new ECDSA key,
-// signed by the parent, or by itself if there is none.
-func (d *Deployment) certify(name string, template, parent *x509.Certificate, parentKey crypto.Signer) (Certificate, crypto.Signer, error) {
+// signed by the authority, or by itself if there is none.
+func (d *Deployment) certify(name string, template *x509.Certificate, a authority) (Certificate, crypto.Signer, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return Certificate{}, nil, err
 	}
-	if parent == nil {
-		parent, parentKey = template, key
+	if a.key == nil {
+		a = authority{template, key}
 	}
-	template.NotBefore = time.Now().Add(-time.Hour)
-	template.NotAfter = time.Now().Add(24 * time.Hour)
+	if template.NotAfter.IsZero() {
+		template.NotBefore = time.Now().Add(-time.Hour)
+		template.NotAfter = time.Now().Add(24 * time.Hour)
+	}
 	template.BasicConstraintsValid = true
-	cert, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), parentKey)
+	cert, err := x509.CreateCertificate(rand.Reader, template, a.cert, key.Public(), a.key)
 	if err != nil {
 		return Certificate{}, nil, err
 	}

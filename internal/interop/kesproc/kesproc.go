@@ -47,6 +47,14 @@ type Options struct {
 	// Env is added to the servers' environment; "GODEBUG=cpu.aes=off" makes
 	// them create ChaCha20 keys.
 	Env []string
+
+	// VerifyClients makes servers demand that a client's certificate is valid
+	// and from the deployment's CA, which API keys are not.
+	VerifyClients bool
+
+	// Policies are for further identities: what each may do, as paths
+	// below /v1/, "key/decrypt/*".
+	Policies map[string][]string
 }
 
 // Deployment is what its servers and their clients share. Client is allowed
@@ -60,7 +68,8 @@ type Deployment struct {
 	Stranger APIKey      // an identity without any right
 
 	binary, dir string
-	env         []string
+	options     Options
+	authority   authority
 	serverCert  Certificate
 }
 
@@ -78,7 +87,7 @@ func NewDeployment(t testing.TB, binary string, o *Options) *Deployment {
 		Stranger: NewAPIKey(),
 		binary:   binary,
 		dir:      dir,
-		env:      o.Env,
+		options:  *o,
 	}
 	if o.KeyStore != "" {
 		if err := os.CopyFS(d.KeyStore, os.DirFS(o.KeyStore)); err != nil {
@@ -91,28 +100,39 @@ func NewDeployment(t testing.TB, binary string, o *Options) *Deployment {
 	return d
 }
 
+// everything is what Client and APIKey may do.
+var everything = []string{"key/create/*", "key/describe/*", "key/list/*", "key/generate/*", "key/encrypt/*", "key/decrypt/*", "status", "metrics"}
+
 // config returns the configuration of a server at address; what is not named
 // here is the server's default.
 func (d *Deployment) config(address string) string {
-	var allow strings.Builder
-	for _, path := range []string{"key/create/*", "key/describe/*", "key/list/*", "key/generate/*", "key/encrypt/*", "key/decrypt/*", "status"} {
-		fmt.Fprintf(&allow, "    - /v1/%s\n", path)
-	}
-	return fmt.Sprintf(`version: v1
+	var b strings.Builder
+	fmt.Fprintf(&b, `version: v1
 address: %s
 admin:
   identity: disabled
 tls:
   key: %s
   cert: %s
-policy:
-  app:
-    allow:
-%s    identities:
-    - %s
-    - %s
-keystore:
-  fs:
-    path: %s
-`, address, d.serverCert.KeyFile, d.serverCert.CertFile, allow.String(), d.Client.Identity, d.APIKey.Identity, d.KeyStore)
+`, address, d.serverCert.KeyFile, d.serverCert.CertFile)
+	if d.options.VerifyClients {
+		fmt.Fprintf(&b, "  auth: on\n  ca: %s\n", d.CAFile)
+	}
+	fmt.Fprintf(&b, "keystore:\n  fs:\n    path: %s\npolicy:\n", d.KeyStore)
+	writePolicy(&b, "app", everything, d.Client.Identity, d.APIKey.Identity)
+	for identity, allow := range d.options.Policies {
+		writePolicy(&b, "for-"+identity[:8], allow, identity)
+	}
+	return b.String()
+}
+
+func writePolicy(b *strings.Builder, name string, allow []string, identities ...string) {
+	fmt.Fprintf(b, "  %s:\n    allow:\n", name)
+	for _, path := range allow {
+		fmt.Fprintf(b, "    - /v1/%s\n", path)
+	}
+	fmt.Fprint(b, "    identities:\n")
+	for _, identity := range identities {
+		fmt.Fprintf(b, "    - %s\n", identity)
+	}
 }

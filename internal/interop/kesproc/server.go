@@ -134,7 +134,7 @@ func (s *Server) run() error {
 
 	s.process = exec.Command(d.binary, "server", "--config", filepath.Base(config.Name()))
 	s.process.Dir = d.dir
-	s.process.Env = append([]string{"HOME=" + d.dir}, d.env...)
+	s.process.Env = append([]string{"HOME=" + d.dir}, d.options.Env...)
 	s.process.Stdout, s.process.Stderr = log, log
 	s.process.SysProcAttr = endWithParent()
 	if err := s.process.Start(); err != nil {

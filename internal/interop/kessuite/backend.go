@@ -152,7 +152,7 @@ func certificate(t *testing.T, d *kesproc.Deployment) kes.Credentials {
 }
 
 // backend returns a client of the servers; it trusts the deployment's CA only.
-func backend(t *testing.T, d *kesproc.Deployment, creds kes.Credentials, o *kes.Options, servers ...*kesproc.Server) *kes.Backend {
+func backend[S site](t *testing.T, d *kesproc.Deployment, creds kes.Credentials, o *kes.Options, servers ...S) *kes.Backend {
 	t.Helper()
 	config, err := d.TLS()
 	if err != nil {

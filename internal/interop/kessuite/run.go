@@ -31,8 +31,14 @@ type caller struct {
 	key   string // default key, empty if this way cannot name one
 }
 
+// site is a server, or the door before one.
+type site interface {
+	Address() string
+	Endpoint() string
+}
+
 // withAPIKey reaches the servers as the kes command does.
-func withAPIKey(path string, d *kesproc.Deployment, key kesproc.APIKey, servers ...*kesproc.Server) caller {
+func withAPIKey[S site](path string, d *kesproc.Deployment, key kesproc.APIKey, servers ...S) caller {
 	var addresses []string
 	for _, s := range servers {
 		addresses = append(addresses, s.Address())
@@ -49,7 +55,7 @@ func withAPIKey(path string, d *kesproc.Deployment, key kesproc.APIKey, servers 
 }
 
 // withCertificate reaches the servers as MinIO does; keyName is the default key.
-func withCertificate(path string, d *kesproc.Deployment, keyName string, servers ...*kesproc.Server) caller {
+func withCertificate[S site](path string, d *kesproc.Deployment, keyName string, servers ...S) caller {
 	var endpoints []string
 	for _, s := range servers {
 		endpoints = append(endpoints, s.Endpoint())

@@ -35,5 +35,6 @@ func Run(t *testing.T, g Generation) {
 	t.Run("command", func(t *testing.T) { testCommand(t, kes, command) })
 	t.Run("golden", func(t *testing.T) { testGolden(t, kes, command, g) })
 	t.Run("refusals", func(t *testing.T) { testRefusals(t, kes, command) })
+	t.Run("faults", func(t *testing.T) { testFaults(t, kes) })
 	t.Run("failover", func(t *testing.T) { testFailover(t, kes, command) })
 }
