@@ -12,7 +12,8 @@ import (
 // older generation wrote.
 func TestKES(t *testing.T) {
 	kessuite.Run(t, kessuite.Generation{
-		Golden:    []string{"*-B-*", "*-C-*", "*-G-*", "*-H-*"},
-		GoldenDir: "../../../testdata/golden",
+		Golden:         []string{"*-B-*", "*-C-*", "*-G-*", "*-H-*"},
+		GoldenDir:      "../../../testdata/golden",
+		CountsRequests: true,
 	})
 }

@@ -23,6 +23,8 @@ type Generation struct {
 	Golden []string
 	// GoldenDir is the directory of the golden objects, from the calling test.
 	GoldenDir string
+	// CountsRequests: the server's metrics do, in older ones they stay 0.
+	CountsRequests bool
 }
 
 // Run runs the suite against the server in the caller's module.
@@ -35,6 +37,7 @@ func Run(t *testing.T, g Generation) {
 	t.Run("command", func(t *testing.T) { testCommand(t, kes, command) })
 	t.Run("golden", func(t *testing.T) { testGolden(t, kes, command, g) })
 	t.Run("refusals", func(t *testing.T) { testRefusals(t, kes, command) })
+	t.Run("count", func(t *testing.T) { testCount(t, kes, command, g) })
 	t.Run("faults", func(t *testing.T) { testFaults(t, kes) })
 	t.Run("failover", func(t *testing.T) { testFailover(t, kes, command) })
 }
