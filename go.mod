@@ -3,6 +3,7 @@ module github.com/objseal/objseal
 go 1.26.0
 
 require (
+	github.com/go-pkgz/expirable-cache/v3 v3.0.0
 	github.com/klauspost/compress v1.20.4
 	github.com/klauspost/cpuid/v2 v2.4.2
 	github.com/minio/sio v0.4.1

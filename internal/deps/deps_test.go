@@ -131,7 +131,7 @@ func TestLibraryModules(t *testing.T) {
 	const cpuid, compress, crypto, sys = "github.com/klauspost/cpuid/v2", "github.com/klauspost/compress", "golang.org/x/crypto", "golang.org/x/sys"
 	for pattern, allowed := range map[string][]string{
 		"./stream/...": {cpuid, crypto, sys},
-		"./kms/...":    {cpuid, crypto, sys},
+		"./kms/...":    {cpuid, crypto, sys, "github.com/go-pkgz/expirable-cache/v3"}, // kms/cache has it
 		"./sse/...":    {cpuid, crypto, sys, compress},
 	} {
 		for _, p := range list(t, "-deps", pattern) {
