@@ -28,6 +28,8 @@ func operations(keyID string) map[kms.Operation]func(context.Context, *kms.Clien
 		kms.OpDecrypt:     func(ctx context.Context, c *kms.Client) error { return second(c.Decrypt(ctx, keyID, []byte("x"), ad)) },
 		kms.OpEncrypt:     func(ctx context.Context, c *kms.Client) error { return second(c.Encrypt(ctx, keyID, []byte("x"), ad)) },
 		kms.OpCreateKey:   func(ctx context.Context, c *kms.Client) error { return c.CreateKey(ctx, keyID) },
+		kms.OpImportKey:   func(ctx context.Context, c *kms.Client) error { return c.ImportKey(ctx, keyID, make([]byte, 32), "") },
+		kms.OpDeleteKey:   func(ctx context.Context, c *kms.Client) error { return c.DeleteKey(ctx, keyID) },
 		kms.OpDescribeKey: func(ctx context.Context, c *kms.Client) error { return second(c.DescribeKey(ctx, keyID)) },
 		kms.OpListKeys:    func(ctx context.Context, c *kms.Client) error { return second(c.ListKeys(ctx, keyID)) },
 		kms.OpStatus:      func(ctx context.Context, c *kms.Client) error { return second(c.Status(ctx)) },
@@ -253,6 +255,8 @@ func TestErrorMessages(t *testing.T) {
 		`failed to decrypt a data key with key "a\nb\"c": odd`: {Op: kms.OpDecrypt, KeyID: "a\nb\"c", Err: odd},
 		`failed to encrypt with key "key-1": odd`:              {Op: kms.OpEncrypt, KeyID: "key-1", Err: odd},
 		`failed to create key "key-1": odd`:                    {Op: kms.OpCreateKey, KeyID: "key-1", Err: odd},
+		`failed to import key "key-1": odd`:                    {Op: kms.OpImportKey, KeyID: "key-1", Err: odd},
+		`failed to delete key "key-1": odd`:                    {Op: kms.OpDeleteKey, KeyID: "key-1", Err: odd},
 		`failed to describe key "key-1": odd`:                  {Op: kms.OpDescribeKey, KeyID: "key-1", Err: odd},
 		`failed to list keys "key-": odd`:                      {Op: kms.OpListKeys, KeyID: "key-", Err: odd},
 		`failed to read the status: odd`:                       {Op: kms.OpStatus, Err: odd},
@@ -300,15 +304,14 @@ func TestOptionalParts(t *testing.T) {
 	c := kms.NewClient(bare{kmstest.NewBackend("key-1")}, nil)
 	for op, call := range operations("key-1") {
 		err := call(t.Context(), c)
-		optional := op == kms.OpCreateKey || op == kms.OpDescribeKey || op == kms.OpListKeys || op == kms.OpEncrypt
+		optional := op == kms.OpCreateKey || op == kms.OpImportKey || op == kms.OpDeleteKey || op == kms.OpDescribeKey || op == kms.OpListKeys || op == kms.OpEncrypt
 		if errors.Is(err, kms.ErrUnsupported) != optional {
 			t.Errorf("%s: %v", op, err)
 		}
 	}
-	c = kms.NewClient(kmstest.NewBackend("key-1"), nil)
 	for op, call := range operations("key-1") {
-		err := call(t.Context(), c)
-		want := map[kms.Operation]error{kms.OpCreateKey: kms.ErrKeyExists, kms.OpDecrypt: kms.ErrNotAuthentic}[op]
+		err := call(t.Context(), kms.NewClient(kmstest.NewBackend("key-1"), nil))
+		want := map[kms.Operation]error{kms.OpCreateKey: kms.ErrKeyExists, kms.OpImportKey: kms.ErrKeyExists, kms.OpDecrypt: kms.ErrNotAuthentic}[op]
 		if !errors.Is(err, want) {
 			t.Errorf("%s: %v, want %v", op, err, want)
 		}

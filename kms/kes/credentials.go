@@ -58,8 +58,6 @@ var (
 	ErrCACertificate = errors.New("it is the certificate of a CA (basicConstraints CA:TRUE), which KES servers ignore; make one that is not (openssl req -x509 … -addext basicConstraints=critical,CA:FALSE)")
 	// ErrSeveralCertificates: servers want one certificate, and those of CAs.
 	ErrSeveralCertificates = errors.New("it has more than one certificate that is not of a CA")
-	// ErrEncryptedPKCS8: there is no password to the file that could be used.
-	ErrEncryptedPKCS8 = errors.New("encrypted PKCS#8 keys are not supported; decrypt it (openssl pkey -in KEY -out DECRYPTED)")
 	// ErrPasswordMissing: the key is encrypted. A wrong password is
 	// x509.IncorrectPasswordError.
 	ErrPasswordMissing = errors.New("the private key is encrypted, and there is no password")
@@ -84,8 +82,9 @@ func (e *FileError) Error() string {
 func (e *FileError) Unwrap() error { return e.Err }
 
 // LoadCertificate reads a certificate, which CA certificates may follow, and
-// its private key. A password is for a key in the old encryption of PEM
-// ("Proc-Type: 4,ENCRYPTED"); others ignore it. The files are looked at for
+// its private key. A password is for a key that is encrypted, in PKCS#8
+// ("ENCRYPTED PRIVATE KEY") or in the old way of PEM ("Proc-Type: 4,ENCRYPTED",
+// the only one MinIO knows); others ignore it. The files are looked at for
 // every new connection, and read again when they changed; while they are no
 // certificate and its key, as half-way through a renewal, the last one serves.
 func LoadCertificate(certFile, keyFile, password string) (*Certificate, error) {
@@ -206,16 +205,22 @@ func readKey(name, password string) ([]byte, error) {
 	if next, _ := pem.Decode(rest); next != nil {
 		return nil, ErrAdditionalData
 	}
-	if block.Type == "ENCRYPTED PRIVATE KEY" {
-		return nil, ErrEncryptedPKCS8
-	}
+	const encryptedPKCS8 = "ENCRYPTED PRIVATE KEY"
 	//lint:ignore SA1019 MinIO takes keys in this encryption, and no other
-	if !x509.IsEncryptedPEMBlock(block) {
+	if block.Type != encryptedPKCS8 && !x509.IsEncryptedPEMBlock(block) {
 		return text, nil
 	}
 	defer clear(text)
 	if password == "" {
 		return nil, ErrPasswordMissing
+	}
+	if block.Type == encryptedPKCS8 {
+		der, err := decryptPKCS8(block.Bytes, []byte(password), maxIterations)
+		if err != nil {
+			return nil, err
+		}
+		defer clear(der)
+		return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
 	}
 	//lint:ignore SA1019 as above; the key's own check finds what a wrong password lets through
 	der, err := x509.DecryptPEMBlock(block, []byte(password))

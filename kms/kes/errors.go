@@ -177,9 +177,8 @@ func (b *Backend) networkError(ctx context.Context, e *endpoint, err error, star
 		if end := b.creds.NotAfter(); !end.IsZero() && time.Now().After(end) {
 			n.expiry = &ExpiryError{b.creds.Identity(), end, 0}
 			n.hint += ", which has expired on " + end.UTC().Format(time.DateOnly)
-		} else if alert == alertCertificateExpired && !end.IsZero() {
-			n.expiry = &ExpiryError{b.creds.Identity(), end, 0}
-			n.hint += ", and says that it has expired"
+		} else if alert == alertCertificateExpired {
+			n.hint += ", and says that it, or its issuer's, has expired or is not valid yet"
 		}
 	case isAlert:
 		n.hint = "the server broke off the TLS handshake"

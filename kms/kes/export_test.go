@@ -43,3 +43,12 @@ func (b *Backend) Endpoints() (urls []string) {
 }
 
 const PutOffTime = putOffTime
+
+// DecryptPKCS8 is decryptPKCS8 with as many iterations as a fuzzer has time for.
+func DecryptPKCS8(der, password []byte) ([]byte, error) { return decryptPKCS8(der, password, 10_000) }
+
+// LookAtExpiry makes the Backend look at its certificate at that time.
+func (b *Backend) LookAtExpiry(now time.Time) {
+	b.expiry.next.Store(0)
+	b.expiry.look(b.creds, now)
+}

@@ -15,6 +15,7 @@
 package kmstest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,8 +30,8 @@ import (
 	"github.com/objseal/objseal/kms"
 )
 
-// Backend is a kms.Backend, kms.Manager and kms.Encrypter in memory. It is safe
-// for concurrent use.
+// Backend is a kms.Backend, and all that one can be besides, in memory. It is
+// safe for concurrent use.
 type Backend struct {
 	defaultKeyID string
 
@@ -42,12 +43,15 @@ type Backend struct {
 
 type key struct {
 	secret.Key
+	alg     dek.Algorithm
 	created time.Time
 }
 
 var (
 	_ kms.Backend   = (*Backend)(nil)
 	_ kms.Manager   = (*Backend)(nil)
+	_ kms.Importer  = (*Backend)(nil)
+	_ kms.Deleter   = (*Backend)(nil)
 	_ kms.Encrypter = (*Backend)(nil)
 )
 
@@ -59,7 +63,7 @@ func NewBackend(keyIDs ...string) *Backend {
 		if i == 0 {
 			b.defaultKeyID = id
 		}
-		b.keys[id] = key{secret.Random(), time.Now()}
+		b.keys[id] = key{secret.Random(), dek.AES256, time.Now()}
 	}
 	return b
 }
@@ -128,7 +132,7 @@ func (b *Backend) GenerateKey(ctx context.Context, keyID string, ad kms.Associat
 	return kms.GeneratedKey{
 		Key:        data,
 		KeyID:      keyID,
-		Ciphertext: dek.Seal(nil, k.Bytes(), dek.AES256, data.Bytes(), ad.Canonical()),
+		Ciphertext: dek.Seal(nil, k.Bytes(), k.alg, data.Bytes(), ad.Canonical()),
 	}, nil
 }
 
@@ -138,7 +142,7 @@ func (b *Backend) Decrypt(ctx context.Context, keyID string, ciphertext []byte, 
 	if err != nil {
 		return kms.DataKey{}, err
 	}
-	plaintext, err := dek.Open(nil, k.Bytes(), dek.AES256, ciphertext, ad.Canonical())
+	plaintext, err := dek.Open(nil, k.Bytes(), k.alg, ciphertext, ad.Canonical())
 	if errors.Is(err, dek.ErrNotAuthentic) {
 		return kms.DataKey{}, kms.ErrNotAuthentic
 	} else if err != nil {
@@ -169,8 +173,39 @@ func (b *Backend) CreateKey(ctx context.Context, keyID string) error {
 	if _, exists := b.keys[keyID]; exists {
 		return kms.ErrKeyExists
 	}
-	b.keys[keyID] = key{secret.Random(), time.Now()}
+	b.keys[keyID] = key{secret.Random(), dek.AES256, time.Now()}
 	return nil
+}
+
+// ImportKey implements kms.Importer.
+func (b *Backend) ImportKey(ctx context.Context, keyID string, imported []byte, algorithm string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	keyID, err := b.begin(ctx, kms.OpImportKey, keyID)
+	if err != nil {
+		return err
+	}
+	alg, known := dek.ParseAlgorithm(cmp.Or(algorithm, dek.AES256.String()))
+	k, err := secret.New(imported)
+	switch _, exists := b.keys[keyID]; {
+	case !known:
+		return kms.ErrUnsupported
+	case err != nil:
+		return kms.ErrKeySize
+	case exists:
+		return kms.ErrKeyExists
+	}
+	b.keys[keyID] = key{k, alg, time.Now()}
+	return nil
+}
+
+// DeleteKey implements kms.Deleter.
+func (b *Backend) DeleteKey(ctx context.Context, keyID string) error {
+	keyID, _, err := b.key(ctx, kms.OpDeleteKey, keyID)
+	if err == nil {
+		b.Delete(keyID)
+	}
+	return err
 }
 
 // DescribeKey implements kms.Manager.
@@ -179,7 +214,7 @@ func (b *Backend) DescribeKey(ctx context.Context, keyID string) (kms.KeyInfo, e
 	if err != nil {
 		return kms.KeyInfo{}, err
 	}
-	return kms.KeyInfo{Name: keyID, Algorithm: dek.AES256.String(), CreatedAt: k.created}, nil
+	return kms.KeyInfo{Name: keyID, Algorithm: k.alg.String(), CreatedAt: k.created}, nil
 }
 
 // ListKeys implements kms.Manager.
@@ -200,5 +235,5 @@ func (b *Backend) Encrypt(ctx context.Context, keyID string, plaintext []byte, a
 	if err != nil {
 		return nil, err
 	}
-	return dek.Seal(nil, k.Bytes(), dek.AES256, plaintext, ad.Canonical()), nil
+	return dek.Seal(nil, k.Bytes(), k.alg, plaintext, ad.Canonical()), nil
 }
