@@ -1,41 +1,73 @@
 package sse_test
 
 import (
+	"bytes"
+	"strings"
 	"testing"
 
 	"github.com/objseal/objseal/kms"
+	"github.com/objseal/objseal/kms/kes"
 	"github.com/objseal/objseal/kms/kes/kestest"
 	"github.com/objseal/objseal/sse"
 )
 
-// TestOneRequestPerObject counts at the key server what TestOneCallPerObject
-// counts in the client.
-func TestOneRequestPerObject(t *testing.T) {
+// TestKMSRequests counts at the key server: an upload, whatever its form, is one
+// request; opening an object is one, and reading it none; SSE-C is none at all.
+func TestKMSRequests(t *testing.T) {
 	s := kestest.NewServer()
 	defer s.Close()
-	s.CreateKey("key-1")
-	c := kms.NewClient(s.Backend(nil), &kms.Options{DefaultKeyID: "key-1"})
-	want := 0
-	expect := func(what string, requests int) {
+	s.CreateKey("one", "two")
+	c := kms.NewClient(s.Backend(&kes.Options{DefaultKeyID: "one"}), nil)
+	before := 0
+	want := func(t *testing.T, what, path string, n int) {
 		t.Helper()
-		want += requests
-		if got := s.Count(""); got != want {
-			t.Errorf("%s: the server got %d requests, want %d", what, requests+got-want, requests)
-			want = got
+		all := s.Requests("")
+		for _, r := range all[before:] {
+			if !strings.HasPrefix(r.Path, path) {
+				t.Errorf("%s: a request of %s", what, r.Path)
+			}
 		}
+		if got := len(all) - before; got != n {
+			t.Errorf("%s: %d requests, want %d", what, got, n)
+		}
+		before = len(all)
 	}
-	for _, method := range []sse.Method{sse.S3, sse.KMS} {
-		sealed := seal(t, c, sse.Request{Method: method}, object, someBytes(100), nil)
-		expect("upload", 1)
-		obj := sealed.mustOpen(t, c, object, nil)
-		for range 3 {
-			if _, _, err := sealed.read(obj, sse.Whole); err != nil {
+	for name, r := range requests(t) {
+		one := 1
+		if r.Method == sse.C {
+			one = 0
+		}
+		for _, size := range []int{0, 1, 200_000} {
+			t.Run(name, func(t *testing.T) {
+				plain := someBytes(size)
+				o := seal(t, c, r, object, plain, nil)
+				want(t, "upload", "/v1/key/generate/", one)
+				opened := o.mustOpen(t, c, object, openWith(r))
+				want(t, "open", "/v1/key/decrypt/", one)
+				for _, part := range []sse.Range{sse.Whole, {Offset: 0, Length: int64(size)}} {
+					if got, _, err := o.read(opened, part); err != nil || !bytes.Equal(got, plain) {
+						t.Fatal(err)
+					}
+				}
+				if _, err := opened.ETag(); err != nil {
+					t.Fatal(err)
+				}
+				want(t, "reading twice and the ETag", "", 0)
+			})
+		}
+		m, err := sse.NewMultipart(background, c, r, object)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for part := 1; part <= 3; part++ {
+			u, err := m.Part(background, part, bytes.NewReader(someBytes(100)), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := u.WriteTo(new(bytes.Buffer)); err != nil {
 				t.Fatal(err)
 			}
 		}
-		expect("an open and three reads", 1)
-	}
-	if n := s.Count("/v1/key/generate/key-1"); n != 2 {
-		t.Errorf("%d data keys for 2 uploads", n)
+		want(t, name+": multipart upload", "/v1/key/generate/", one)
 	}
 }
