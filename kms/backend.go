@@ -80,4 +80,6 @@ type Endpoint struct {
 	Version string
 	Latency time.Duration
 	Err     error // why this one cannot be used, nil if it can
+
+	KeyStoreUnreachable bool // it answers, its key store does not
 }

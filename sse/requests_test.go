@@ -44,8 +44,8 @@ func TestKMSRequests(t *testing.T) {
 				want(t, "upload", "/v1/key/generate/", one)
 				opened := o.mustOpen(t, c, object, openWith(r))
 				want(t, "open", "/v1/key/decrypt/", one)
-				for _, part := range []sse.Range{sse.Whole, {Offset: 0, Length: int64(size)}} {
-					if got, _, err := o.read(opened, part); err != nil || !bytes.Equal(got, plain) {
+				for range 2 {
+					if got, _, err := o.read(opened, sse.Whole); err != nil || !bytes.Equal(got, plain) {
 						t.Fatal(err)
 					}
 				}

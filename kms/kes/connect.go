@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"time"
 )
 
@@ -70,25 +69,16 @@ func isOpaque(err error) bool {
 	return true
 }
 
-// diagnose connects once more and waits for the server's first word, which in
+// refusal connects once more and waits for the server's first word, which in
 // HTTP/2 it says unasked. It returns the TLS alert if that is it, else err.
-func (b *Backend) diagnose(ctx context.Context, e *endpoint, err error) error {
-	u, parseErr := url.Parse(e.base)
-	if parseErr != nil {
+func (b *Backend) refusal(ctx context.Context, e *endpoint, err error) error {
+	host, port, proxy := hostOf(e)
+	if proxy != nil {
 		return err
-	}
-	if proxy, proxyErr := http.ProxyFromEnvironment(&http.Request{URL: u}); proxy != nil || proxyErr != nil {
-		return err
-	}
-	port := u.Port()
-	if port == "" {
-		port = "443"
 	}
 	ctx, cancel := context.WithTimeout(ctx, b.tryTimeout)
 	defer cancel()
-	config := b.tls.Clone()
-	config.NextProtos = []string{"h2", "http/1.1"}
-	dialed, dialErr := (&tls.Dialer{Config: config}).DialContext(ctx, "tcp", net.JoinHostPort(u.Hostname(), port))
+	dialed, dialErr := (&tls.Dialer{Config: b.handshake()}).DialContext(ctx, "tcp", net.JoinHostPort(host, port))
 	if dialErr != nil {
 		return alertOr(dialErr, err)
 	}

@@ -136,7 +136,7 @@ func (b *Backend) request(ctx context.Context, e *endpoint, c call, body io.Read
 	}
 	resp, err := b.client.Do(req)
 	if err != nil && isOpaque(err) && ctx.Err() == nil {
-		err = b.diagnose(ctx, e, err)
+		err = b.refusal(ctx, e, err)
 	}
 	return resp, err
 }

@@ -34,14 +34,6 @@ func (b *Backend) WaitForProbes() {
 	}
 }
 
-// Endpoints returns the servers in the order in which they are asked.
-func (b *Backend) Endpoints() (urls []string) {
-	for _, e := range b.endpoints {
-		urls = append(urls, e.base)
-	}
-	return urls
-}
-
 const PutOffTime = putOffTime
 
 // DecryptPKCS8 is decryptPKCS8 with as many iterations as a fuzzer has time for.

@@ -92,6 +92,3 @@ func (b *Backend) DescribeSelf(ctx context.Context) (info IdentityInfo, p Policy
 func (b *Backend) ListIdentities(ctx context.Context, prefix string) ([]string, error) {
 	return b.list(ctx, opListIdentities, prefix)
 }
-
-// Identity returns who this client is to the servers.
-func (b *Backend) Identity() string { return b.creds.Identity() }

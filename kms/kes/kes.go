@@ -146,6 +146,30 @@ func (b *Backend) closing() context.Context {
 	return b.open
 }
 
+// Endpoints returns the servers in the order in which they are asked.
+func (b *Backend) Endpoints() (urls []string) {
+	for _, e := range b.endpoints {
+		urls = append(urls, e.base)
+	}
+	return urls
+}
+
+// Each returns a Backend for each server alone, in the order of Endpoints, for
+// calls that are about one. They share connections and all that is known of the
+// servers with b.
+func (b *Backend) Each() (alone []*Backend) {
+	for _, e := range b.endpoints {
+		a := &Backend{creds: b.creds, tls: b.tls, client: b.client, endpoints: []*endpoint{e}, defaultKeyID: b.defaultKeyID,
+			tryTimeout: b.tryTimeout, callTimeout: b.callTimeout, pause: b.pause}
+		a.open, a.end = context.WithCancel(context.Background())
+		alone = append(alone, a)
+	}
+	return alone
+}
+
+// Identity returns who this client is to the servers.
+func (b *Backend) Identity() string { return b.creds.Identity() }
+
 // maxBody is the longest request body that servers read, in bytes (KES spec
 // section 1.2).
 const maxBody = 1_000_000

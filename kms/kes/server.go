@@ -113,7 +113,7 @@ func (b *Backend) Status(ctx context.Context) (kms.Status, error) {
 			var err error
 			found[i], err = b.statusOf(ctx, e)
 			err = ended(ctx, err)
-			all[i] = kms.Endpoint{Address: e.String(), Version: found[i].Version, Latency: time.Since(start), Err: err}
+			all[i] = kms.Endpoint{Address: e.String(), Version: found[i].Version, Latency: time.Since(start), Err: err, KeyStoreUnreachable: found[i].KeyStoreUnreachable}
 		})
 	}
 	wait.Wait()
