@@ -1,8 +1,8 @@
 // Package keystore reads the key store of a KES server without the server: a
 // directory with one file per key, as KES's fs store writes it.
 //
-// Start with [Open]. What a server sealed under a key of the directory opens,
-// and what is sealed here opens at a server over a copy of it:
+// Start with [Open]. What any server sealed under a key of the directory opens;
+// what is sealed here opens at servers since 2024 (v0.24.0), not at older ones:
 //
 //	store, err := keystore.Open("/var/lib/kes/keys", nil)
 //	client := kms.NewClient(store, nil)

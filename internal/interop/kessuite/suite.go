@@ -25,6 +25,8 @@ type Generation struct {
 	GoldenDir string
 	// CountsRequests: the server's metrics do, in older ones they stay 0.
 	CountsRequests bool
+	// ReadsRaw: the server opens raw ciphertexts, which is what objseal writes.
+	ReadsRaw bool
 }
 
 // Run runs the suite against the server in the caller's module.
@@ -36,6 +38,8 @@ func Run(t *testing.T, g Generation) {
 	t.Run("backend", func(t *testing.T) { testBackend(t, kes) })
 	t.Run("command", func(t *testing.T) { testCommand(t, kes, command) })
 	t.Run("golden", func(t *testing.T) { testGolden(t, kes, command, g) })
+	t.Run("cache", func(t *testing.T) { testCache(t, kes) })
+	t.Run("offline", func(t *testing.T) { testOffline(t, kes, command, g) })
 	t.Run("refusals", func(t *testing.T) { testRefusals(t, kes, command) })
 	t.Run("count", func(t *testing.T) { testCount(t, kes, command, g) })
 	t.Run("faults", func(t *testing.T) { testFaults(t, kes) })
