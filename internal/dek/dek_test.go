@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/objseal/objseal/internal/cpu"
@@ -223,6 +224,42 @@ func TestAlgorithmNames(t *testing.T) {
 	}
 }
 
+// TestNamedKeyID: an id is told where a ciphertext has one, and for the vectors
+// that is the key's, but for two that have another on purpose.
+func TestNamedKeyID(t *testing.T) {
+	named := 0
+	for _, v := range vectors(t) {
+		id, ok := dek.NamedKeyID(v.Ciphertext)
+		want := strings.Contains(v.Name, "MessagePack") || strings.HasPrefix(v.Name, "JSON") && v.Name != "JSON without id" && v.Name != "JSON AES-256-GCM, old sub-key"
+		if ok != want && !strings.HasPrefix(v.Name, "MinIO") {
+			t.Errorf("%s: an id is named: %v", v.Name, ok)
+		}
+		if ok && (id == dek.KeyID(v.Key)) == strings.Contains(v.Name, "wrong key id") {
+			t.Errorf("%s: id %s, the key's is %s", v.Name, id, dek.KeyID(v.Key))
+		}
+		if ok {
+			named++
+		}
+		for n := range v.Ciphertext {
+			if _, ok := dek.NamedKeyID(v.Ciphertext[:n]); ok {
+				t.Errorf("%s: an id in the first %d bytes", v.Name, n)
+			}
+		}
+	}
+	if named < 8 {
+		t.Errorf("only %d vectors name an id", named)
+	}
+	const form = `{"aead":"AES-256-GCM-HMAC-SHA-256","id":%q,"iv":"QEFCQ0RFRkdISUpLTE1OTw==","nonce":"YGFiY2RlZmdoaWpr","bytes":"AAAAAAAAAAAAAAAAAAAAAA=="}`
+	for id, want := range map[string]bool{"": false, "x": false, strings.Repeat("0", 30): false, strings.Repeat("0", 34): false, strings.Repeat("g", 32): false, strings.Repeat("0", 32): true} {
+		if _, ok := dek.NamedKeyID(fmt.Appendf(nil, form, id)); ok != want {
+			t.Errorf("id %q: %v", id, ok)
+		}
+	}
+	if got, want := dek.KeyID([]byte("\x00\x01\x02\x03\x04\x05\x06\x07\x08\t\n\v\f\r\x0e\x0f\x10\x11\x12\x13\x14\x15\x16\x17\x18\x19\x1a\x1b\x1c\x1d\x1e\x1f")), "630dcd2966c4336691125448bbb25b4f"; got != want {
+		t.Errorf("KeyID is %s, want %s (KES spec section 5.6)", got, want)
+	}
+}
+
 // FuzzOpen: nobody without the key makes a ciphertext that opens to anything
 // but what was sealed, in whatever form.
 func FuzzOpen(f *testing.F) {
@@ -233,6 +270,7 @@ func FuzzOpen(f *testing.F) {
 	f.Fuzz(func(t *testing.T, ciphertext []byte, context string) {
 		for _, v := range all {
 			before := slices.Clone(ciphertext)
+			dek.NamedKeyID(ciphertext)
 			got, err := dek.Open(nil, v.Key, v.algorithm(t), ciphertext, []byte(context))
 			if !bytes.Equal(ciphertext, before) {
 				t.Fatal("Open changed the ciphertext")

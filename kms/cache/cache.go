@@ -79,8 +79,9 @@ type entry struct {
 }
 
 // Cache is a kms.Backend that remembers what another one opened. It also passes
-// on what the other one has of kms.Manager and kms.Encrypter. It is safe for
-// concurrent use.
+// on what the other one has of kms.Manager, kms.Encrypter, kms.Importer and
+// kms.Deleter; what it has not is kms.ErrUnsupported. It is safe for concurrent
+// use.
 type Cache struct {
 	backend    kms.Backend
 	ttl, grace time.Duration
@@ -97,6 +98,8 @@ var (
 	_ kms.Backend   = (*Cache)(nil)
 	_ kms.Manager   = (*Cache)(nil)
 	_ kms.Encrypter = (*Cache)(nil)
+	_ kms.Importer  = (*Cache)(nil)
+	_ kms.Deleter   = (*Cache)(nil)
 )
 
 // New returns a Cache over backend. A nil o means the defaults.
@@ -317,4 +320,27 @@ func (c *Cache) Encrypt(ctx context.Context, keyID string, plaintext []byte, ad 
 		return nil, kms.ErrUnsupported
 	}
 	return e.Encrypt(ctx, keyID, plaintext, ad)
+}
+
+// ImportKey asks the backend, if it is a kms.Importer.
+func (c *Cache) ImportKey(ctx context.Context, keyID string, key []byte, algorithm string) error {
+	i, ok := c.backend.(kms.Importer)
+	if !ok {
+		return kms.ErrUnsupported
+	}
+	return i.ImportKey(ctx, keyID, key, algorithm)
+}
+
+// DeleteKey asks the backend, if it is a kms.Deleter. What the key sealed is
+// forgotten, also if the answer was lost.
+func (c *Cache) DeleteKey(ctx context.Context, keyID string) error {
+	d, ok := c.backend.(kms.Deleter)
+	if !ok {
+		return kms.ErrUnsupported
+	}
+	err := d.DeleteKey(ctx, keyID)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.purge(func(k id) bool { return k.keyID == keyID })
+	return err
 }

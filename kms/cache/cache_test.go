@@ -67,6 +67,11 @@ func (s *slow) Decrypt(ctx context.Context, keyID string, ciphertext []byte, ad 
 	return key, err
 }
 
+func (s *slow) DeleteKey(_ context.Context, keyID string) error {
+	s.Delete(keyID)
+	return nil
+}
+
 // rig is a cache over a fake, with data keys to open.
 type rig struct {
 	t       *testing.T
@@ -287,6 +292,7 @@ func TestEvictionWipes(t *testing.T) {
 			r.backend.Delete("key")
 			r.DescribeKey(r.t.Context(), "key")
 		},
+		"delete": func(r *rig) { r.DeleteKey(r.t.Context(), "key") },
 		"not permitted": func(r *rig) {
 			r.backend.Fail(kms.ErrNotPermitted)
 			r.fails(r.made[1], kms.ErrNotPermitted)
@@ -528,7 +534,7 @@ func TestOptionalParts(t *testing.T) {
 	_, errDescribe := c.DescribeKey(t.Context(), "key")
 	_, errList := c.ListKeys(t.Context(), "")
 	_, errEncrypt := c.Encrypt(t.Context(), "key", nil, nil)
-	for _, err := range []error{c.CreateKey(t.Context(), "new"), errDescribe, errList, errEncrypt} {
+	for _, err := range []error{c.CreateKey(t.Context(), "new"), c.ImportKey(t.Context(), "new", nil, ""), c.DeleteKey(t.Context(), "key"), errDescribe, errList, errEncrypt} {
 		if !errors.Is(err, kms.ErrUnsupported) {
 			t.Error(err)
 		}
