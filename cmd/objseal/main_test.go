@@ -36,6 +36,8 @@ func TestScripts(t *testing.T) {
 			"size":    size,
 			"files":   files,
 			"meta":    meta,
+			"waitfor": waitfor,
+			"setenv":  setenv,
 		},
 		Condition: func(name string) (bool, error) {
 			if name != "fips" {

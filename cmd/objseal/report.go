@@ -39,6 +39,7 @@ func (f failures) Error() string { return errors.Join(f...).Error() }
 // hintFor says what to do. The first that applies is the most special one.
 func hintFor(err error) string {
 	var exposed *static.RingExposedError
+	var serve *serveError
 	var env *kmsenv.Error
 	var call *kms.Error
 	switch {
@@ -48,6 +49,8 @@ func hintFor(err error) string {
 		return "it was interrupted; nothing was left half-written"
 	case errors.As(err, &exposed):
 		return exposed.Hint()
+	case errors.As(err, &serve):
+		return serve.hint
 	case errors.Is(err, errKeyExists):
 		return "choose another name; remove the old file only if nothing is sealed with that key"
 	case errors.Is(err, errNoNewKey):
