@@ -67,6 +67,7 @@ func describe(e *envelope, l layout, s Stored) Description {
 type Object struct {
 	Description
 	name    ObjectName
+	plain   bool // not encrypted, see OpenPlain
 	key     heldKey
 	layout  layout
 	opts    OpenOptions

@@ -122,7 +122,7 @@ func (c *contentCheck) begin(o *Object) error {
 	// Under SSE-S3, and for compressed objects, the sealed ETag is an MD5. For
 	// the others it is mostly random: one that looks so is not worth the MD5 of
 	// everything.
-	if len(o.etag) == md5.Size && !fips140.Enforced() && (o.Method == S3 || o.Compressed || !looksRandom(o.etag)) {
+	if len(o.etag) == md5.Size && !fips140.Enforced() && (o.Method == S3 || o.plain || o.Compressed || !looksRandom(o.etag)) {
 		c.digests = append(c.digests, &digest{name: "MD5 ETag", want: o.etag, sum: md5.New()})
 	}
 	if len(c.digests) > 1 && !c.tolerant {

@@ -20,6 +20,7 @@ type span struct {
 type layout struct {
 	spans      []span
 	compressed bool
+	plain      bool  // no packages: stored bytes are those that packages would hold
 	size       int64 // plaintext bytes
 }
 
@@ -181,7 +182,9 @@ func (l layout) window(off, n int64) (w window, err error) {
 			if l.compressed {
 				first, last = 0, p.packed
 			}
-			if s.packages, err = stream.PackageRange(p.packed, first, last-first); err != nil {
+			if l.plain {
+				s.packages = stream.Range{Offset: first, Length: last - first}
+			} else if s.packages, err = stream.PackageRange(p.packed, first, last-first); err != nil {
 				return window{}, err
 			}
 			if w.segments == nil {

@@ -18,6 +18,7 @@ type partsReader struct {
 	key        objectKey // its own copy
 	opts       stream.Options
 	compressed bool
+	plain      bool       // not encrypted
 	inflater   *s2.Reader // of the segment at hand; its buffers serve all
 
 	current io.Reader // plaintext of the segment at hand, nil between two
@@ -32,12 +33,7 @@ func (p *partsReader) next() error {
 	}
 	s := p.segments[0]
 	p.segments, p.part = p.segments[1:], s.part
-	key := p.key
-	if s.part != 0 {
-		key = p.key.partKey(s.part)
-		defer key.Wipe()
-	}
-	packages, err := stream.NewRangeReader(key.Bytes(), p.src, s.packages, &p.opts)
+	packages, err := p.open(s)
 	if err != nil {
 		return err
 	}
@@ -52,6 +48,19 @@ func (p *partsReader) next() error {
 		p.current = &inflatedReader{s2: p.inflater, below: below, skip: s.skip, left: s.n, toEnd: s.toEnd}
 	}
 	return nil
+}
+
+// open returns what the packages of a segment hold.
+func (p *partsReader) open(s segment) (io.Reader, error) {
+	if p.plain {
+		return &plainReader{p.src, s.packages.Length}, nil
+	}
+	key := p.key
+	if s.part != 0 {
+		key = p.key.partKey(s.part)
+		defer key.Wipe()
+	}
+	return stream.NewRangeReader(key.Bytes(), p.src, s.packages, &p.opts)
 }
 
 func (p *partsReader) Read(b []byte) (int, error) {

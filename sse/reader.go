@@ -74,11 +74,13 @@ func (o *Object) newReader(ctx context.Context, fetch Fetch, r Range) (*Reader, 
 	if err != nil {
 		return nil, err
 	}
-	key, err := o.key.borrow()
-	if err != nil {
-		return nil, err
+	var key objectKey
+	if !o.plain {
+		if key, err = o.key.borrow(); err != nil {
+			return nil, err
+		}
 	}
-	rd.parts = partsReader{segments: w.segments, key: key, opts: stream.Options{AllowLegacy: o.opts.AllowLegacyStream, Workers: o.opts.Workers}, compressed: o.layout.compressed}
+	rd.parts = partsReader{segments: w.segments, key: key, opts: stream.Options{AllowLegacy: o.opts.AllowLegacyStream, Workers: o.opts.Workers}, compressed: o.layout.compressed, plain: o.plain}
 	if len(w.segments) == 0 {
 		return rd, nil
 	}
