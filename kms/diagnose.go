@@ -1,10 +1,12 @@
 package kms
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"time"
+	"unicode"
 
 	"github.com/objseal/objseal/internal/dek"
 )
@@ -87,8 +89,11 @@ func (e *AuthenticityError) Unwrap() []error { return e.kinds }
 func brief(ad AssociatedData) string {
 	const most = 200
 	b := ad.Canonical()
-	if len(b) > most {
+	switch {
+	case len(b) > most:
 		return fmt.Sprintf("%+q… (%d bytes)", b[:most], len(b))
+	case bytes.ContainsFunc(b, func(r rune) bool { return !unicode.IsPrint(r) }):
+		return fmt.Sprintf("%+q", b)
 	}
 	return string(b)
 }

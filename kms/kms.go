@@ -8,12 +8,14 @@
 //	upload  GenerateKey(key id, associated data) → data key + its ciphertext
 //	read    Decrypt(key id, ciphertext, associated data) → data key
 //
-// Start with a [Backend] — kms/static (built-in keys), kms/kes (MinIO KES), or
-// whatever kms/kmsenv finds in the environment — and wrap it by [NewClient].
+// Start with a [Backend] — kms/static (built-in keys), kms/kes (MinIO KES),
+// kms/keystore (what a KES server left on its disk), or whatever kms/kmsenv finds
+// in the environment — and wrap it by [NewClient]; kms/cache may be between them.
 // The Client checks names, which may come from hostile metadata, before a
 // backend sees them, asks the authorisation hook, and gives every failure one
 // of the kinds in errors.go. It never calls out in a constructor and adds no
-// call of its own: one upload is one GenerateKey, one read one Decrypt.
+// call of its own: one upload is one GenerateKey, one read one Decrypt. Why a
+// data key does not open is another question, which [Client.Diagnose] answers.
 //
 // [AssociatedData] binds a data key to what it protects. It is authenticated,
 // not secret, and must be given to Decrypt exactly as it was to GenerateKey.
