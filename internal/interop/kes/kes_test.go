@@ -15,6 +15,6 @@ func TestKES(t *testing.T) {
 		Golden:         []string{"*-B-*", "*-C-*", "*-G-*", "*-H-*"},
 		GoldenDir:      "../../../testdata/golden",
 		CountsRequests: true,
-		ReadsRaw:       true,
+		ReadsNewest:    true,
 	})
 }

@@ -106,6 +106,7 @@ func client(t *testing.T, d *kesproc.Deployment, timeout time.Duration) *http.Cl
 type message struct {
 	Plaintext  []byte `json:"plaintext,omitempty"`
 	Ciphertext []byte `json:"ciphertext,omitempty"`
+	Context    []byte `json:"context,omitempty"`
 }
 
 // call makes one request about keys, wants a status and returns the answer.

@@ -25,8 +25,9 @@ type Generation struct {
 	GoldenDir string
 	// CountsRequests: the server's metrics do, in older ones they stay 0.
 	CountsRequests bool
-	// ReadsRaw: the server opens raw ciphertexts, which is what objseal writes.
-	ReadsRaw bool
+	// ReadsNewest: the server opens ciphertexts and key files of the newest
+	// form, which objseal writes.
+	ReadsNewest bool
 }
 
 // Run runs the suite against the server in the caller's module.
@@ -35,6 +36,7 @@ func Run(t *testing.T, g Generation) {
 	command := kesproc.Build(t, moduleDir(t), "./cmd/objseal")
 
 	t.Run("server", func(t *testing.T) { testServer(t, kes) })
+	t.Run("key store", func(t *testing.T) { testKeyStore(t, kes, g) })
 	t.Run("backend", func(t *testing.T) { testBackend(t, kes) })
 	t.Run("command", func(t *testing.T) { testCommand(t, kes, command) })
 	t.Run("golden", func(t *testing.T) { testGolden(t, kes, command, g) })
