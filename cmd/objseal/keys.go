@@ -84,7 +84,7 @@ func (f *keyFlags) find(cmd *cobra.Command, r ringFlags) (*kms.Client, error) {
 	if err != nil && f.ring != "" {
 		return nil, err
 	}
-	client, config, err := kmsenv.Load(nil, &kmsenv.Options{KESCommand: true, Ring: ring, CAFile: f.kesCA})
+	client, config, err := kmsenv.Load(nil, &kmsenv.Options{KESCommand: true, Ring: ring, CAFile: f.kesCA, OnExpiry: warnOfExpiry(cmd)})
 	f.source = config.Source
 	switch {
 	case !errors.Is(err, kms.ErrNotConfigured) || kmsenv.HasAny(nil) || !r.mayCreate || ring == "":

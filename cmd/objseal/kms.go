@@ -20,7 +20,8 @@ func (a *app) kmsCommand() *cobra.Command {
 		Args:  exactArgs(0),
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.kmsStatus(), a.kmsKeys(), a.kmsCreate(), a.kmsDescribe(), a.kmsGenerate(), a.kmsDecrypt())
+	cmd.AddCommand(a.kmsDoctor(), a.kmsPolicy(), a.kmsStatus(), a.kmsVersion(), a.kmsMetrics(), a.kmsLog(),
+		a.kmsKeys(), a.kmsCreate(), a.kmsImport(), a.kmsDescribe(), a.kmsDelete(), a.kmsGenerate(), a.kmsDecrypt())
 	return cmd
 }
 
@@ -33,65 +34,6 @@ func (a *app) kmsRun(do func(cmd *cobra.Command, c *kms.Client, arg string) erro
 		}
 		return do(cmd, client, strings.Join(args, ""))
 	}
-}
-
-func (a *app) kmsStatus() *cobra.Command {
-	return &cobra.Command{
-		Use:   "status",
-		Short: "ask every key server how it is",
-		Args:  exactArgs(0),
-		RunE: a.kmsRun(func(cmd *cobra.Command, c *kms.Client, _ string) error {
-			s, err := c.Status(cmd.Context())
-			if err != nil {
-				return err
-			}
-			return a.print(cmd.OutOrStdout(), statusResult(s), statusTable(a.keys.source, s))
-		}),
-	}
-}
-
-type endpointResult struct {
-	Address   string  `json:"address"`
-	Version   string  `json:"version,omitempty"`
-	LatencyMS float64 `json:"latency_ms,omitempty"`
-	Error     string  `json:"error,omitempty"`
-}
-
-func statusResult(s kms.Status) any {
-	endpoints := make([]endpointResult, 0, len(s.Endpoints))
-	for _, e := range s.Endpoints {
-		r := endpointResult{Address: e.Address, Version: e.Version, LatencyMS: float64(e.Latency) / float64(time.Millisecond)}
-		if e.Err != nil {
-			r.Error = e.Err.Error()
-		}
-		endpoints = append(endpoints, r)
-	}
-	return map[string]any{"backend": s.Backend, "version": s.Version, "uptime_s": s.Uptime.Seconds(),
-		"key_store_reachable": !s.KeyStoreUnreachable, "endpoints": endpoints}
-}
-
-func statusTable(source string, s kms.Status) string {
-	var b strings.Builder
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "keys from\t%s\n", source)
-	fmt.Fprintf(w, "backend\t%s\n", strings.TrimSpace(s.Backend+" "+s.Version))
-	if s.Uptime > 0 {
-		fmt.Fprintf(w, "uptime\t%s\n", s.Uptime.Round(time.Second))
-	}
-	if s.KeyStoreUnreachable {
-		fmt.Fprintf(w, "key store\tunreachable\n")
-	} else if s.KeyStoreLatency > 0 {
-		fmt.Fprintf(w, "key store\tanswers in %s\n", s.KeyStoreLatency)
-	}
-	for _, e := range s.Endpoints {
-		if e.Err != nil {
-			fmt.Fprintf(w, "%s\t%v\n", e.Address, e.Err)
-		} else {
-			fmt.Fprintf(w, "%s\tanswers in %s\n", e.Address, e.Latency.Round(time.Microsecond))
-		}
-	}
-	w.Flush()
-	return b.String()
 }
 
 func (a *app) kmsKeys() *cobra.Command {

@@ -38,6 +38,7 @@ func TestScripts(t *testing.T) {
 			"meta":    meta,
 			"waitfor": waitfor,
 			"setenv":  setenv,
+			"kes":     kesServer,
 		},
 		Condition: func(name string) (bool, error) {
 			if name != "fips" {

@@ -38,6 +38,9 @@ func (f failures) Error() string { return errors.Join(f...).Error() }
 
 // hintFor says what to do. The first that applies is the most special one.
 func hintFor(err error) string {
+	if hint := kmsHint(err); hint != "" {
+		return hint
+	}
 	var exposed *static.RingExposedError
 	var serve *serveError
 	var env *kmsenv.Error

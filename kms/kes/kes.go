@@ -170,6 +170,13 @@ func (b *Backend) Each() (alone []*Backend) {
 // Identity returns who this client is to the servers.
 func (b *Backend) Identity() string { return b.creds.Identity() }
 
+// NotAfter returns when servers may begin to refuse this client's certificate;
+// zero if never.
+func (b *Backend) NotAfter() time.Time { return b.creds.NotAfter() }
+
+// Expiry returns an *ExpiryError if that has come or will within 30 days.
+func (b *Backend) Expiry() error { return CheckExpiry(b.creds, time.Now()) }
+
 // maxBody is the longest request body that servers read, in bytes (KES spec
 // section 1.2).
 const maxBody = 1_000_000

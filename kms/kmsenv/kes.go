@@ -40,7 +40,7 @@ func (s *kesServer) withAPIKey(variable, text string) (Config, error) {
 	if err != nil {
 		return Config{}, malformed(variable, err)
 	}
-	return s.config(func() (kes.Credentials, error) { return key, nil }), nil
+	return s.config(nil, func() (kes.Credentials, error) { return key, nil }), nil
 }
 
 // certificateFiles are the files of a certificate, and the variables that name
@@ -50,7 +50,8 @@ type certificateFiles struct {
 }
 
 func (s *kesServer) withCertificate(f certificateFiles, password string) Config {
-	return s.config(func() (kes.Credentials, error) {
+	files := []File{{Variable: f.certBy, Path: f.cert}, {Variable: f.keyBy, Path: f.key, Secret: true}}
+	return s.config(files, func() (kes.Credentials, error) {
 		c, err := kes.LoadCertificate(f.cert, f.key, password)
 		if err != nil {
 			return nil, f.explain(err)
@@ -76,8 +77,11 @@ func (f certificateFiles) explain(err error) error {
 	return e
 }
 
-func (s *kesServer) config(credentials func() (kes.Credentials, error)) Config {
-	return Config{Source: s.source, DefaultKeyID: s.defaultKeyID, open: func(o *Options) (kms.Backend, error) {
+func (s *kesServer) config(files []File, credentials func() (kes.Credentials, error)) Config {
+	if s.caPath != "" {
+		files = append(files, File{Variable: kesCAPath, Path: s.caPath, Optional: true})
+	}
+	return Config{Source: s.source, DefaultKeyID: s.defaultKeyID, Files: files, open: func(o *Options) (kms.Backend, error) {
 		roots, err := rootCAs(s.caPath, o.CAFile)
 		if err != nil {
 			return nil, err
@@ -86,7 +90,7 @@ func (s *kesServer) config(credentials func() (kes.Credentials, error)) Config {
 		if err != nil {
 			return nil, err
 		}
-		backend, err := kes.New(s.endpoints, creds, &kes.Options{DefaultKeyID: s.defaultKeyID, RootCAs: roots})
+		backend, err := kes.New(s.endpoints, creds, &kes.Options{DefaultKeyID: s.defaultKeyID, RootCAs: roots, OnExpiry: o.OnExpiry})
 		var endpoint *kes.EndpointError
 		if errors.As(err, &endpoint) {
 			err = malformed(s.endpointsBy, fmt.Errorf("kms: %w", err))

@@ -42,6 +42,7 @@ import (
 	"strings"
 
 	"github.com/objseal/objseal/kms"
+	"github.com/objseal/objseal/kms/kes"
 	"github.com/objseal/objseal/kms/static"
 )
 
@@ -59,6 +60,10 @@ type Options struct {
 	// that KES servers are trusted by besides the system's roots. Unlike what
 	// MINIO_KMS_KES_CAPATH names it must be there.
 	CAFile string
+
+	// OnExpiry is told when the client certificate of a KES source is about to
+	// expire, see kes.Options.
+	OnExpiry func(*kes.ExpiryError)
 
 	// Client has the settings of the Client. Its DefaultKeyID wins over the
 	// variable's.
@@ -78,9 +83,46 @@ type Config struct {
 	// encrypted that no client asked to encrypt.
 	AutoEncryption bool
 
+	// Files are those that the source consists of, in the order in which they
+	// are read.
+	Files []File
+
 	// open reads the files. It is a closure because it holds passwords and
 	// keys: a function prints as its address.
 	open func(*Options) (kms.Backend, error)
+}
+
+// File is one that the environment names.
+type File struct {
+	Variable string // that names it; empty for the key ring
+	Path     string
+	Secret   bool // whoever can read it has a key
+	Optional bool // MinIO goes on without it
+}
+
+// Find returns what Load would open, and reads no file. Its errors are those of
+// Load about variables.
+func Find(lookup func(string) (string, bool), o *Options) (Config, error) {
+	if lookup == nil {
+		lookup = os.LookupEnv
+	}
+	if o == nil {
+		o = new(Options)
+	}
+	config, err := parse(withoutMissingKeyFile(lookup), o)
+	if err == nil && config.open == nil {
+		err = notConfigured(lookup, o)
+	}
+	return config, err
+}
+
+// Set returns the names of the variables about keys that are set, be they
+// empty.
+func Set(lookup func(string) (string, bool)) []string {
+	if lookup == nil {
+		lookup = os.LookupEnv
+	}
+	return environment(lookup).present(allVariables)
 }
 
 // Load returns a Client over the keys that the environment names. lookup is
@@ -92,18 +134,12 @@ type Config struct {
 // for objects that need none. The Config is that of a source that was found, also
 // beside an error of opening it.
 func Load(lookup func(string) (string, bool), o *Options) (*kms.Client, Config, error) {
-	if lookup == nil {
-		lookup = os.LookupEnv
-	}
 	if o == nil {
 		o = new(Options)
 	}
-	config, err := parse(withoutMissingKeyFile(lookup), o)
+	config, err := Find(lookup, o)
 	if err != nil {
 		return nil, config, err
-	}
-	if config.open == nil {
-		return nil, config, notConfigured(lookup, o)
 	}
 	backend, err := config.open(o)
 	if err != nil {
@@ -117,12 +153,7 @@ func Load(lookup func(string) (string, bool), o *Options) (*kms.Client, Config, 
 
 // HasAny reports whether any variable about keys is set at all, be it empty.
 // Only if not may a command make a key ring of its own.
-func HasAny(lookup func(string) (string, bool)) bool {
-	if lookup == nil {
-		lookup = os.LookupEnv
-	}
-	return len(environment(lookup).present(allVariables)) > 0
-}
+func HasAny(lookup func(string) (string, bool)) bool { return len(Set(lookup)) > 0 }
 
 // environment looks up a variable, as os.LookupEnv does.
 type environment func(name string) (string, bool)
@@ -180,7 +211,7 @@ func parseBool(value string) bool {
 }
 
 func ringConfig(path string) Config {
-	return Config{Source: "key ring " + path, open: func(*Options) (kms.Backend, error) {
+	return Config{Source: "key ring " + path, Files: []File{{Path: path, Secret: true}}, open: func(*Options) (kms.Backend, error) {
 		ring, err := static.OpenRing(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("%w: there is no variable, and no key ring %s", kms.ErrNotConfigured, path)

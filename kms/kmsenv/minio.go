@@ -79,7 +79,7 @@ func parseStatic(env environment) (Config, error) {
 			return static.New([]static.Key{key}, key.Name)
 		}}, nil
 	default:
-		return Config{Source: secretKeyFile, open: func(*Options) (kms.Backend, error) {
+		return Config{Source: secretKeyFile, Files: []File{{Variable: secretKeyFile, Path: path, Secret: true}}, open: func(*Options) (kms.Backend, error) {
 			key, err := static.ReadKeyFile(path)
 			if err != nil {
 				return nil, malformed(secretKeyFile, err)

@@ -44,6 +44,8 @@ type Server struct {
 	access keserver.Access
 	closed chan struct{}
 
+	closing sync.Once
+
 	mu       sync.Mutex
 	requests []Request
 	faults   []*injection
@@ -119,7 +121,7 @@ func NewServerWith(o Options) *Server {
 // Close ends the server, its connections, and the Backends of
 // [Server.Backend].
 func (s *Server) Close() {
-	close(s.closed)
+	s.closing.Do(func() { close(s.closed) })
 	s.KES.Close()
 	for _, b := range s.backends {
 		b.Close()
@@ -128,10 +130,13 @@ func (s *Server) Close() {
 	s.http.Close()
 }
 
+// Certificate returns the server's certificate, which is its own CA.
+func (s *Server) Certificate() *x509.Certificate { return s.http.Certificate() }
+
 // CAs returns the pool that trusts the server's certificate.
 func (s *Server) CAs() *x509.CertPool {
 	pool := x509.NewCertPool()
-	pool.AddCert(s.http.Certificate())
+	pool.AddCert(s.Certificate())
 	return pool
 }
 
