@@ -15,18 +15,23 @@
 //	POST /v1/key/generate/NAME  {"context"}               → {"plaintext", "ciphertext"}
 //	POST /v1/key/decrypt/NAME   {"ciphertext", "context"} → {"plaintext"}
 //	POST /v1/key/encrypt/NAME   {"plaintext", "context"}  → {"ciphertext"}
-//	POST /v1/key/create/NAME
-//	GET  /v1/key/describe/NAME, /v1/key/list/PREFIX, /v1/status, /version
+//	POST /v1/key/create/NAME, /v1/key/import/NAME, /v1/key/hmac/NAME
+//	GET  /v1/key/describe/NAME, /v1/key/list/PREFIX; DELETE /v1/key/delete/NAME
+//	GET  /version, /v1/ready, /v1/status, /v1/metrics, /v1/api, /v1/log/…
+//	GET  /v1/policy/…, /v1/identity/…
 //
 // Binary values are base64. The context, always sent, is the canonical form of
 // the [kms.AssociatedData].
 //
-// Guaranteed: a call ends when its context does. It goes on to the next server,
-// with its whole body, when one fails or hangs; a hung server costs one
-// [Options.TryTimeout] and is asked last for the next 30 seconds. What a server
-// says is bounded, and never decides what kind an error is of: the status and
-// the operation do. Not guaranteed: that CreateKey made the key when it says
-// that the key exists, see [ErrAnswerLost].
+// Guaranteed: a call ends when its context does, or after [Options.CallTimeout].
+// It goes on to the next server, with its whole body, when one fails or hangs. A
+// hung server costs the calls that met it one [Options.TryTimeout], and those
+// that begin after the first has waited so long nothing: it is asked last from
+// then on, and every 30 seconds one request that another server answers is sent
+// to it as well, whose answer nobody waits for. While no server is well, all are
+// asked. What a server says is bounded, and never decides what kind an error is
+// of: the status and the operation do. Not guaranteed: that CreateKey made the
+// key when it says that the key exists, see [ErrAnswerLost].
 //
 // Servers of the generations v0.23 and v0.24 (2025), and what is known of older
 // ones, are supported. Source: KES spec sections 1, 2 and 7.
