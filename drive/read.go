@@ -188,6 +188,7 @@ type loader struct {
 	part      int   // index of the current one, -1 before the first
 	geometry  geometry
 	shards    []*shard
+	proved    bool // the shards of the part are those they are said to be, as far as can be told
 
 	mu       sync.Mutex
 	findings []Finding
@@ -256,8 +257,9 @@ func (l *loader) nextPart() {
 	}
 	l.shards = make([]*shard, len(l.v.sources))
 	for i := range l.v.sources {
-		l.shards[i] = &shard{source: &l.v.sources[i]}
+		l.shards[i] = &shard{source: &l.v.sources[i], number: l.v.sources[i].number}
 	}
+	l.proved = l.v.ParityShards == 0
 }
 
 func (l *loader) close() {
@@ -314,6 +316,14 @@ func (l *loader) load(b *batch, first, count int64) error {
 		}
 		if err := l.ctx.Err(); err != nil {
 			return err
+		}
+	}
+	if !l.proved {
+		if right, err := l.prove(b, first, byNumber[0], candidates); err != nil {
+			return err
+		} else if !right {
+			b.release()
+			return l.load(b, first, count)
 		}
 	}
 	b.pieces = make([][]byte, 0, int(count)*g.data)

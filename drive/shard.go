@@ -48,6 +48,7 @@ func (s *source) inline(c *copyOf, v *Version) {
 // A shard is one source opened for one part.
 type shard struct {
 	*source
+	number int   // as the source says, unless the shards of the part prove another
 	hash   int64 // bytes of hash before each piece, 0 if the file has a hash as a whole
 	closer io.Closer
 	r      io.ReaderAt
@@ -115,14 +116,15 @@ func (s *shard) where(v *Version, part int) string {
 // A reading is what was read of a shard at once: frames of consecutive blocks.
 type reading struct {
 	*shard
-	first int64
-	buf   []byte
-	errs  []error // by block; nil if it is good
+	first  int64
+	buf    []byte
+	errs   []error // by block; nil if it is good
+	number int     // of the shard
 }
 
 // read reads count blocks from first on, and compares them with their hashes.
 func (s *shard) read(g geometry, first, count int64) *reading {
-	r := &reading{shard: s, first: first, errs: make([]error, count)}
+	r := &reading{shard: s, number: s.number, first: first, errs: make([]error, count)}
 	start := g.offset(first, s.hash)
 	last := first + count - 1
 	n := g.offset(last, s.hash) + s.hash + g.piece(last) - start
@@ -193,7 +195,7 @@ func problemOf(err error) Problem {
 		return ShardMissing
 	case errors.Is(err, errNotRegular):
 		return NotRegular
-	case errors.Is(err, errBadHash), errors.Is(err, ErrDamaged), errors.Is(err, ErrUnsupported):
+	case errors.Is(err, errBadHash), errors.Is(err, errMisplaced), errors.Is(err, errContradict), errors.Is(err, ErrDamaged), errors.Is(err, ErrUnsupported):
 		return ShardDamaged
 	default:
 		return Unreadable

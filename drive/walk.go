@@ -88,7 +88,7 @@ func (d *Deployment) Walk(ctx context.Context, o *WalkOptions, fn func(*Object) 
 		return fmt.Errorf("bucket %q: %w", cut(w.o.Bucket), ErrNotFound)
 	}
 	drives := d.placed()
-	w.ahead = max(2, min(8, 32/len(drives)))
+	w.ahead = max(2, 64/len(drives))
 	for _, bucket := range buckets {
 		if err := w.walkBucket(bucket, drives); err != nil {
 			return err
@@ -119,7 +119,7 @@ type walker struct {
 	o      WalkOptions
 	fn     func(*Object) error
 	bucket string
-	ahead  int // directories that are read ahead, per level
+	ahead  int // directories that are read at a time, per level
 }
 
 // A handle is a directory on one drive.
@@ -137,9 +137,9 @@ func closeAll(level []handle) {
 // A node is a directory below a bucket, on all drives that have it.
 type node struct {
 	dir    string // below the bucket
-	done   chan struct{}
+	name   string
 	object *Object
-	below  []handle        // open, on the drives where something may be below
+	below  []*mount        // on which something may be below
 	data   map[string]bool // data directories, in which no objects are
 }
 
@@ -164,48 +164,72 @@ func (w *walker) walk(level []handle, dir string, data map[string]bool) error {
 	}
 }
 
-// visit loads the directories of the names, some ahead, and visits them in order.
-func (w *walker) visit(level []handle, dir string, names []string) (err error) {
-	queue := make(chan *node, w.ahead)
-	stop := make(chan struct{})
-	go func() {
-		defer close(queue)
-		for _, name := range names {
-			n := &node{dir: join(dir, name), done: make(chan struct{})}
-			select {
-			case <-stop:
-				return
-			case queue <- n:
-				go func() {
-					defer close(n.done)
-					w.load(n, level, name)
-				}()
-			}
+// visit loads the directories of the names and visits them in order. While some are
+// visited, the next ones are loaded.
+func (w *walker) visit(level []handle, dir string, names []string) error {
+	load := func() []node {
+		n := min(len(names), w.ahead)
+		if n == 0 {
+			return nil
 		}
-	}()
-	defer func() {
-		close(stop)
-		for n := range queue {
-			<-n.done
-			closeAll(n.below)
+		nodes := w.load(level, dir, names[:n])
+		names = names[n:]
+		return nodes
+	}
+	nodes := load()
+	for len(nodes) > 0 {
+		var next []node
+		var wg sync.WaitGroup
+		if len(names) > 0 {
+			wg.Go(func() { next = load() })
 		}
-	}()
-	for n := range queue {
-		<-n.done
-		err := w.ctx.Err()
-		if err == nil && n.object != nil {
-			err = w.fn(n.object)
-		}
-		n.object = nil
-		if err == nil {
-			err = w.walk(n.below, n.dir, n.data)
-		}
-		closeAll(n.below)
+		err := w.visitNodes(level, nodes)
+		wg.Wait()
 		if err != nil {
 			return err
 		}
+		nodes = next
 	}
 	return nil
+}
+
+func (w *walker) visitNodes(level []handle, nodes []node) error {
+	for i := range nodes {
+		n := nodes[i]
+		nodes[i] = node{} // what was visited takes no memory
+		if err := w.ctx.Err(); err != nil {
+			return err
+		}
+		if n.object != nil {
+			if err := w.fn(n.object); err != nil {
+				return err
+			}
+			n.object = nil
+		}
+		if len(n.below) > 0 {
+			if err := w.descend(level, &n); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (w *walker) descend(level []handle, n *node) error {
+	var below []handle
+	defer func() { closeAll(below) }()
+	for _, h := range level {
+		if !slices.Contains(n.below, h.drive) {
+			continue
+		}
+		at, err := openSub(h.dir, n.name)
+		if err != nil {
+			w.unreadable(h.drive, join(w.bucket, n.dir), err)
+			continue
+		}
+		below = append(below, handle{h.drive, at})
+	}
+	return w.walk(below, n.dir, n.data)
 }
 
 // wanted reports whether the directory may be, or hold, an object with the prefix.
@@ -306,48 +330,60 @@ func (w *walker) unreadable(m *mount, path string, err error) {
 	w.d.report(Finding{Problem: p, Drive: m.path, Path: path, Bucket: w.bucket, Block: -1, Detail: err.Error()})
 }
 
-// load reads what all drives have in a directory.
-func (w *walker) load(n *node, level []handle, name string) {
-	mine := w.mine(n.dir)
-	results := make([]loaded, len(level))
+// load reads what all drives have in some directories.
+func (w *walker) load(level []handle, dir string, names []string) []node {
+	results := make([][]loaded, len(level)) // by drive, then by name
 	var wg sync.WaitGroup
-	for i := 1; i < len(level); i++ {
-		wg.Go(func() { results[i] = w.loadOne(level[i], n.dir, name, mine) })
-	}
-	results[0] = w.loadOne(level[0], n.dir, name, mine)
-	wg.Wait()
-	found := false
-	for i := range results {
-		r := &results[i]
-		found = found || r.copy.file != ""
-		if r.below != nil {
-			n.below = append(n.below, handle{level[i].drive, r.below})
+	read := func(i int) {
+		results[i] = make([]loaded, len(names))
+		for j, name := range names {
+			results[i][j] = w.loadOne(level[i], join(dir, name), name)
 		}
-		for dir := range r.data {
+	}
+	for i := 1; i < len(level); i++ {
+		wg.Go(func() { read(i) })
+	}
+	read(0)
+	wg.Wait()
+	nodes := make([]node, len(names))
+	copies := make(map[*mount]copyOf, len(level))
+	for j, name := range names {
+		n := &nodes[j]
+		n.dir, n.name = join(dir, name), name
+		found := false
+		clear(copies)
+		for i, h := range level {
+			r := &results[i][j]
+			found = found || r.copy.file != ""
+			copies[h.drive] = r.copy
+			if r.below {
+				n.below = append(n.below, h.drive)
+			}
 			if n.data == nil {
 				n.data = r.data
+				continue
 			}
-			n.data[dir] = true
+			for dir := range r.data {
+				n.data[dir] = true
+			}
+		}
+		if found && w.mine(n.dir) {
+			n.object = w.d.object(w.bucket, n.dir, copies)
 		}
 	}
-	if !found || !mine {
-		return
-	}
-	copies := make(map[*mount]copyOf, len(results))
-	for i := range results {
-		copies[level[i].drive] = results[i].copy
-	}
-	n.object = w.d.object(w.bucket, n.dir, copies)
+	return nodes
 }
 
 // loaded is what one drive has in a directory.
 type loaded struct {
 	copy  copyOf
 	data  map[string]bool
-	below *os.Root // open if something may be below
+	below bool // something may be
 }
 
-func (w *walker) loadOne(parent handle, dir, name string, mine bool) (r loaded) {
+var errStop = errors.New("stop")
+
+func (w *walker) loadOne(parent handle, dir, name string) (r loaded) {
 	r.copy.drive = parent.drive
 	at, err := openSub(parent.dir, name)
 	if err != nil {
@@ -356,26 +392,21 @@ func (w *walker) loadOne(parent handle, dir, name string, mine bool) (r loaded) 
 		}
 		return r
 	}
-	r.copy = readCopy(parent.drive, at, name, mine)
+	defer at.Close()
+	r.copy = readCopy(parent.drive, at, name, w.mine(dir))
 	if r.copy.meta != nil {
 		r.data = r.copy.meta.dataDirs()
 	}
-	stop := errors.New("found one")
 	err = list(at, func(e fs.DirEntry) error {
 		// Anything but files makes it worth another look; names reports links.
 		if !e.Type().IsRegular() && !r.data[e.Name()] {
-			return stop
+			return errStop
 		}
 		return nil
 	})
-	switch {
-	case err == stop:
-		r.below = at
-		return r
-	case err != nil:
+	if r.below = err == errStop; err != nil && !r.below {
 		w.unreadable(parent.drive, join(w.bucket, dir), err)
 	}
-	at.Close()
 	return r
 }
 

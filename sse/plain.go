@@ -109,3 +109,24 @@ func (r *plainReader) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
+
+// WriteTo implements io.WriterTo, with a buffer no larger than what is left.
+func (r *plainReader) WriteTo(w io.Writer) (n int64, err error) {
+	buf := make([]byte, min(r.left, stream.PayloadSize))
+	for {
+		m, err := r.Read(buf)
+		if m > 0 {
+			written, err := w.Write(buf[:m])
+			n += int64(written)
+			if err != nil {
+				return n, err
+			}
+		}
+		if err == io.EOF {
+			return n, nil
+		}
+		if err != nil {
+			return n, err
+		}
+	}
+}
