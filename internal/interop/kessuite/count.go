@@ -12,11 +12,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/objseal/objseal/internal/interop/kesproc"
 	"github.com/objseal/objseal/kms"
+	"github.com/objseal/objseal/kms/cache"
 	"github.com/objseal/objseal/sse"
 )
 
@@ -70,6 +72,36 @@ func testCount(t *testing.T, binary, path string, g Generation) {
 		})
 	})
 
+	t.Run("1,000 parallel opens with a cache", func(t *testing.T) {
+		d := kesproc.NewDeployment(t, binary, nil)
+		s := d.Start(t)
+		createKeys(t, d, s)
+		door := s.NewDoor(t)
+		cached := cache.New(backend(t, d, apiKey(t, d.APIKey), nil, door), nil)
+		t.Cleanup(func() { cached.Close() })
+		client := kms.NewClient(cached, nil)
+		ciphertext, meta := upload(t, client, 1000)
+		door.Take()
+		start := make(chan struct{})
+		var wait sync.WaitGroup
+		for range 1000 {
+			wait.Go(func() {
+				<-start
+				o, err := sse.Open(t.Context(), client, someName, sse.Stored{Metadata: meta, Size: int64(len(ciphertext))}, nil)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				o.Wipe()
+			})
+		}
+		close(start)
+		wait.Wait()
+		if got := door.Take(); !slices.Equal(got, []string{decrypt}) {
+			t.Errorf("%d requests, want one: %.200q", len(got), got)
+		}
+	})
+
 	if !g.CountsRequests {
 		return
 	}
@@ -97,24 +129,12 @@ func testCount(t *testing.T, binary, path string, g Generation) {
 func uploadAndRead(t *testing.T, client *kms.Client, expect func(what string, requests ...string)) {
 	t.Helper()
 	const generate, decrypt = "/v1/key/generate/app-1", "/v1/key/decrypt/app-1"
-	name := sse.ObjectName{Bucket: "bucket", Object: "dir/object"}
 	for _, size := range []int{0, 1, 65536, 3*65536 + 1} {
 		what := fmt.Sprintf("%d bytes", size)
-		upload, err := sse.Encrypt(t.Context(), client, sse.Request{Method: sse.KMS, KMSKeyID: "app-1"}, name, bytes.NewReader(someBytes(size)), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ciphertext, err := io.ReadAll(upload)
-		if err != nil {
-			t.Fatal(err)
-		}
-		meta, err := upload.Metadata()
-		if err != nil {
-			t.Fatal(err)
-		}
+		ciphertext, meta := upload(t, client, size)
 		expect(what+": upload", generate)
 
-		o, err := sse.Open(t.Context(), client, name, sse.Stored{Metadata: meta, Size: int64(len(ciphertext))}, nil)
+		o, err := sse.Open(t.Context(), client, someName, sse.Stored{Metadata: meta, Size: int64(len(ciphertext))}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -131,6 +151,24 @@ func uploadAndRead(t *testing.T, client *kms.Client, expect func(what string, re
 		expect(what+": an open and three reads", decrypt)
 		o.Wipe()
 	}
+}
+
+var someName = sse.ObjectName{Bucket: "bucket", Object: "dir/object"}
+
+// upload seals an object of size bytes under app-1.
+func upload(t *testing.T, client *kms.Client, size int) (ciphertext []byte, meta map[string]string) {
+	t.Helper()
+	u, err := sse.Encrypt(t.Context(), client, sse.Request{Method: sse.KMS, KMSKeyID: "app-1"}, someName, bytes.NewReader(someBytes(size)), nil)
+	if err == nil {
+		ciphertext, err = io.ReadAll(u)
+	}
+	if err == nil {
+		meta, err = u.Metadata()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ciphertext, meta
 }
 
 // answered returns how many requests a server says it has answered, well or

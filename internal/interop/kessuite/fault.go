@@ -5,6 +5,8 @@ package kessuite
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/objseal/objseal/internal/interop/kesproc"
 	"github.com/objseal/objseal/kms"
+	"github.com/objseal/objseal/kms/cache"
 	"github.com/objseal/objseal/kms/kes"
 )
 
@@ -20,7 +23,7 @@ import (
 // prefers.
 func testFaults(t *testing.T, binary string) {
 	t.Run("one of three killed under load", func(t *testing.T) {
-		b, servers := threeServers(t, binary, nil)
+		b, _, servers := threeServers(t, binary, nil)
 		calls := hammer(t, b, servers[0].Kill)
 		t.Logf("%d calls, the longest took %v", len(calls), longest(calls))
 	})
@@ -29,7 +32,7 @@ func testFaults(t *testing.T, binary string) {
 		// Everything that is said of durations here is relative to this one,
 		// within which a server that is well has to answer anyway.
 		const tryTimeout = 3 * time.Second
-		b, servers := threeServers(t, binary, &kes.Options{TryTimeout: tryTimeout})
+		b, _, servers := threeServers(t, binary, &kes.Options{TryTimeout: tryTimeout})
 		calls := hammer(t, b, func() { servers[0].Suspend(t) })
 
 		var known time.Time // end of the first call that the hung server cost a deadline
@@ -61,7 +64,7 @@ func testFaults(t *testing.T, binary string) {
 	})
 
 	t.Run("one killed and one hung", func(t *testing.T) {
-		b, servers := threeServers(t, binary, &kes.Options{TryTimeout: 3 * time.Second})
+		b, _, servers := threeServers(t, binary, &kes.Options{TryTimeout: 3 * time.Second})
 		hammer(t, b, func() {
 			servers[0].Kill()
 			servers[1].Suspend(t)
@@ -69,7 +72,7 @@ func testFaults(t *testing.T, binary string) {
 	})
 
 	t.Run("all killed and brought back", func(t *testing.T) {
-		b, servers := threeServers(t, binary, nil)
+		b, _, servers := threeServers(t, binary, nil)
 		before := generateOne(t, b)
 		for _, s := range servers {
 			s.Kill()
@@ -86,6 +89,47 @@ func testFaults(t *testing.T, binary string) {
 		hammer(t, b, func() {})
 	})
 
+	t.Run("all killed, and a cache with grace", func(t *testing.T) {
+		b, d, servers := threeServers(t, binary, nil)
+		cached := cache.New(b.Backend(), &cache.Options{TTL: time.Nanosecond, Grace: time.Hour})
+		t.Cleanup(func() { cached.Close() })
+		c := kms.NewClient(cached, nil)
+		known, unknown := generateOne(t, c), generateOne(t, c)
+		opens := func(when string) {
+			t.Helper()
+			if key, err := c.Decrypt(t.Context(), "app-1", known.Ciphertext, someContext); err != nil || !key.Equal(known.Key) {
+				t.Errorf("%s: error %v, or another key", when, err)
+			}
+		}
+		opens("servers are well")
+		for _, s := range servers {
+			s.Kill()
+		}
+		var wait sync.WaitGroup
+		for range 20 {
+			wait.Go(func() { opens("all servers are killed") })
+			wait.Go(func() {
+				if _, err := c.Decrypt(t.Context(), "app-1", unknown.Ciphertext, someContext); !errors.Is(err, kms.ErrUnreachable) {
+					t.Errorf("a data key that was never opened: error %v, want %v", err, kms.ErrUnreachable)
+				}
+			})
+		}
+		wait.Wait()
+		if cached.Stats().Graced == 0 {
+			t.Errorf("nothing was opened by grace: %+v", cached.Stats())
+		}
+		// The key goes while the servers are away: their word ends the grace.
+		if err := os.Remove(filepath.Join(d.KeyStore, "app-1")); err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range servers {
+			s.Restart(t)
+		}
+		if _, err := c.Decrypt(t.Context(), "app-1", known.Ciphertext, someContext); !errors.Is(err, kms.ErrKeyNotFound) {
+			t.Errorf("with the servers back and the key gone: error %v, want %v", err, kms.ErrKeyNotFound)
+		}
+	})
+
 	// A try would last an hour: a call ends in time only if it heeds the
 	// caller's deadline.
 	patient := &kes.Options{TryTimeout: time.Hour}
@@ -93,7 +137,7 @@ func testFaults(t *testing.T, binary string) {
 		return context.WithTimeout(t.Context(), 100*time.Millisecond)
 	}
 	t.Run("all killed, and a deadline", func(t *testing.T) {
-		b, servers := threeServers(t, binary, patient)
+		b, _, servers := threeServers(t, binary, patient)
 		before := generateOne(t, b)
 		for _, s := range servers {
 			s.Kill()
@@ -101,7 +145,7 @@ func testFaults(t *testing.T, binary string) {
 		allFail(t, b, before, soon)
 	})
 	t.Run("all hung, and a deadline", func(t *testing.T) {
-		b, servers := threeServers(t, binary, patient)
+		b, _, servers := threeServers(t, binary, patient)
 		before := generateOne(t, b)
 		for _, s := range servers {
 			s.Suspend(t)
@@ -118,12 +162,12 @@ func testFaults(t *testing.T, binary string) {
 
 var someContext = kms.AssociatedData{"bucket": "bucket/dir/object"}
 
-func threeServers(t *testing.T, binary string, o *kes.Options) (*kms.Client, []*kesproc.Server) {
+func threeServers(t *testing.T, binary string, o *kes.Options) (*kms.Client, *kesproc.Deployment, []*kesproc.Server) {
 	t.Helper()
 	d := kesproc.NewDeployment(t, binary, nil)
 	servers := []*kesproc.Server{d.Start(t), d.Start(t), d.Start(t)}
 	createKeys(t, d, servers[0])
-	return kms.NewClient(backend(t, d, apiKey(t, d.APIKey), o, servers...), nil), servers
+	return kms.NewClient(backend(t, d, apiKey(t, d.APIKey), o, servers...), nil), d, servers
 }
 
 func generateOne(t *testing.T, c *kms.Client) kms.GeneratedKey {
