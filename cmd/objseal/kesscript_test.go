@@ -24,7 +24,7 @@ import (
 // kesServers are those of the running scripts, by working directory.
 var kesServers sync.Map
 
-// kesServer is a KES server for a script, and the variables of its clients:
+// keyServer is a KES server for a script, and the variables of its clients:
 //
 //	kes start KEY...             starts one with these keys, the first the default; writes ca.pem
 //	kes admin                    the client is the administrator, by an API key
@@ -35,7 +35,7 @@ var kesServers sync.Map
 //	kes heal                     no more faults
 //	kes stop                     nobody listens any more
 //	kes count PATH N             there were N requests whose path begins so
-func kesServer(ts *testscript.TestScript, neg bool, args []string) {
+func keyServer(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
 		ts.Fatalf("usage: kes COMMAND ...")
 	}

@@ -38,7 +38,7 @@ func TestScripts(t *testing.T) {
 			"meta":    meta,
 			"waitfor": waitfor,
 			"setenv":  setenv,
-			"kes":     kesServer,
+			"kes":     keyServer,
 		},
 		Condition: func(name string) (bool, error) {
 			if name != "fips" {
