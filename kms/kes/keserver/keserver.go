@@ -215,16 +215,13 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, route route) {
 		_ = control.SetWriteDeadline(deadline)
 	}
 	result, err := s.answer(w, r, route, req)
-	var status int
-	switch {
-	case err == nil:
-		status = writeResult(w, result)
-	default:
-		status = s.writeError(w, err)
+	if err != nil {
+		s.metrics.end(s.writeError(w, err), time.Since(req.start))
+		return
 	}
-	s.metrics.end(status, time.Since(req.start))
-	if follow, ok := result.(*follow); ok && err == nil {
-		follow.run(req.ctx, w)
+	s.metrics.end(writeResult(w, result), time.Since(req.start))
+	if stream, ok := result.(*follow); ok {
+		stream.run(req.ctx, w)
 	}
 }
 
