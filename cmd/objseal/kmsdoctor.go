@@ -181,6 +181,10 @@ func (d *doctor) variables() (kmsenv.Config, bool) {
 		return kmsenv.Config{}, false
 	}
 	config, err := kmsenv.Find(nil, &kmsenv.Options{KESCommand: true, Ring: ring, CAFile: d.keys.kesCA})
+	if _, e := d.keys.open(d.cmd, ringFlags{}); e == nil && d.keys.source != config.Source {
+		d.note(name, "", passed, "not looked at: keys come from "+d.keys.source, "")
+		return kmsenv.Config{}, true
+	}
 	if err != nil {
 		found := named(err).Error()
 		if set != "none is set" {
