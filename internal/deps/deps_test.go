@@ -144,7 +144,7 @@ func TestLibraryModules(t *testing.T) {
 
 // permissive are the modules of the MinIO project that are under Apache-2.0;
 // its servers and most of what they are made of are under the AGPL.
-var permissive = []string{"github.com/minio/sio", "github.com/minio/md5-simd", "github.com/minio/minio-go/v7"}
+var permissive = []string{"github.com/minio/sio", "github.com/minio/md5-simd", "github.com/minio/minio-go/v7", "github.com/minio/highwayhash"}
 
 func forbidden(path string) bool {
 	return strings.HasPrefix(path, "github.com/minio/") && !slices.ContainsFunc(permissive, func(m string) bool {

@@ -311,6 +311,25 @@ func TestVectors(t *testing.T) {
 	}
 }
 
+// TestAdminAnswer opens a body of a real server's admin API.
+func TestAdminAnswer(t *testing.T) {
+	b, err := os.ReadFile("testdata/admin-answer")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if form := blob.Detect(b); form != blob.Password {
+		t.Errorf("Detect: %v", form)
+	}
+	const password = "objseal-test-password"
+	got, err := blob.OpenPassword(password, b)
+	if err != nil || !bytes.HasPrefix(got, []byte("api requests_max=0 cors_allow_origin=https://chacha.example ")) {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	if _, err := blob.OpenPassword("objseal-test:"+password, b); !errors.Is(err, kms.ErrNotAuthentic) {
+		t.Errorf("other password: %v", err)
+	}
+}
+
 // withHeader returns a blob of that header and n bytes of chunks.
 func withHeader(header string, n int) []byte {
 	b := binary.LittleEndian.AppendUint32([]byte{1}, uint32(len(header)))

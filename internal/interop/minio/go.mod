@@ -7,6 +7,7 @@ replace github.com/objseal/objseal => ../../..
 tool github.com/minio/minio
 
 require (
+	github.com/minio/highwayhash v1.0.4
 	github.com/minio/minio-go/v7 v7.4.1
 	github.com/objseal/objseal v0.0.0-00010101000000-000000000000
 )
@@ -160,7 +161,6 @@ require (
 	github.com/minio/dnscache v0.1.1 // indirect
 	github.com/minio/dperf v0.6.3 // indirect
 	github.com/minio/filepath v1.0.0 // indirect
-	github.com/minio/highwayhash v1.0.4 // indirect
 	github.com/minio/kms-go/kes v0.3.1 // indirect
 	github.com/minio/kms-go/kms v0.5.1-0.20250225090116-4e64ce8d0f35 // indirect
 	github.com/minio/madmin-go/v3 v3.0.109 // indirect
