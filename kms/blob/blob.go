@@ -64,7 +64,7 @@ type Form uint8
 const (
 	Plain    Form = iota // valid UTF-8: not sealed
 	Sealed               // under a data key: what Seal writes
-	Password             // under the root credentials: MinIO before 2021
+	Password             // under the root credentials: the older form
 	Unknown              // neither text nor long enough for the others
 )
 

@@ -34,10 +34,10 @@ func looksLikePassword(b []byte) bool {
 	return len(b) >= passwordPrefixSize+aead.TagSize && b[saltSize] <= pbkdf2AES
 }
 
-// OpenPassword returns the plaintext of a blob sealed under a password: MinIO's
-// configuration before it had key servers, and bodies of its admin API, whose
-// password is the secret key of the caller. Every call needs 64 MiB of memory for
-// as long as it takes; whoever calls for strangers bounds how many run at once.
+// OpenPassword returns the plaintext of a blob sealed under a password: old
+// configuration of MinIO, and bodies of its admin API, whose password is the
+// secret key of the caller. Every call needs 64 MiB of memory for as long as it
+// takes; whoever calls for strangers bounds how many run at once.
 //
 // Errors: kms.ErrNotAuthentic for another password or damage, of which
 // *FormatError is what can be seen without a password; ErrTooLarge;
