@@ -253,10 +253,10 @@ func TestDefaultTTL(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
 		r.opens(r.made[0])
-		time.Sleep(5*time.Minute - 1)
+		time.Sleep(5*time.Minute - time.Nanosecond)
 		r.opens(r.made[0])
 		r.asked(1)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		r.opens(r.made[0])
 		r.asked(2)
 		r.Close()
@@ -382,7 +382,7 @@ func TestGrace(t *testing.T) {
 		r.opens(r.made[0])
 		r.asked(2) // grace is not a longer TTL
 		r.backend.Fail(down)
-		time.Sleep(time.Hour + time.Minute - 1)
+		time.Sleep(time.Hour + time.Minute - time.Nanosecond)
 		r.opens(r.made[0])
 		r.asked(3) // asked first
 		if s := r.Stats(); s.Graced != 1 {
@@ -390,7 +390,7 @@ func TestGrace(t *testing.T) {
 		}
 		r.fails(r.made[1], kms.ErrUnreachable) // never opened before
 		held := r.buffers()
-		time.Sleep(2)
+		time.Sleep(2 * time.Nanosecond)
 		r.fails(r.made[0], kms.ErrUnreachable)
 		if len(held) != 1 || !wiped(held[0]) {
 			t.Error("after the grace the data key is still in memory")
