@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -162,6 +164,10 @@ input, and says whether that worked; it prints the data key only with --reveal.`
 			return usagef("the ciphertext is not base64")
 		}
 		key, err := c.Decrypt(cmd.Context(), name, sealed, ad)
+		if errors.Is(err, kms.ErrNotAuthentic) {
+			found := c.Diagnose(cmd.Context(), kms.Case{KeyID: name, Ciphertext: sealed, AssociatedData: ad, Others: []kms.AssociatedData{nil}})
+			err = cmp.Or(found, err)
+		}
 		if err != nil {
 			return err
 		}
