@@ -274,7 +274,7 @@ func TestCallersDeadline(t *testing.T) {
 	t.Parallel()
 	b, s := startFor(t, 2, kestest.Options{}, time.Hour)
 	s[0].Inject("", -1, kestest.Hang)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 6*time.Second)
 	defer cancel()
 	if _, err := b.GenerateKey(ctx, "key-1", nil); err != nil {
 		t.Fatal(err)
