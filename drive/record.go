@@ -63,7 +63,7 @@ func parseEntry(raw []byte) (entry, error) {
 			if value := u.raw(); !msgp.IsNil(value) {
 				body = value
 				bodies++
-				if want := map[int64]string{1: "V2Obj", 2: "DelObj", 3: "V1Obj"}[typ]; typ != 0 && key != want {
+				if want := map[int64]string{1: "V2Obj", 2: "DelObj", 3: "V1Obj"}[typ]; want != "" && key != want {
 					u.fail(fmt.Sprintf("a version of type %d with a %s", typ, key))
 				}
 			}
