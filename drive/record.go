@@ -53,7 +53,7 @@ func parseEntry(raw []byte) (entry, error) {
 	u := unpacker{b: raw}
 	var e entry
 	var body []byte
-	bodies := 0
+	bodies, name := 0, ""
 	var typ int64
 	for range u.fields() {
 		switch key := u.string(); key {
@@ -63,9 +63,7 @@ func parseEntry(raw []byte) (entry, error) {
 			if value := u.raw(); !msgp.IsNil(value) {
 				body = value
 				bodies++
-				if want := map[int64]string{1: "V2Obj", 2: "DelObj", 3: "V1Obj"}[typ]; want != "" && key != want {
-					u.fail(fmt.Sprintf("a version of type %d with a %s", typ, key))
-				}
+				name = key
 			}
 		default:
 			u.skip()
@@ -76,6 +74,9 @@ func parseEntry(raw []byte) (entry, error) {
 	}
 	if bodies != 1 {
 		return e, fmt.Errorf("%w: a version with %d records", ErrDamaged, bodies)
+	}
+	if want := map[int64]string{1: "V2Obj", 2: "DelObj", 3: "V1Obj"}[typ]; want != "" && name != want {
+		return e, fmt.Errorf("%w: a version of type %d with a %s", ErrDamaged, typ, name)
 	}
 	e.kind, e.raw = VersionType(typ), body
 	switch e.kind {
