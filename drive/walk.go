@@ -54,8 +54,14 @@ func (d *Deployment) Buckets(ctx context.Context) ([]string, error) {
 	for _, m := range d.placed() {
 		level = append(level, handle{m, m.root})
 	}
-	names, _ := w.names(level, "", "", func(name string) bool { return name[0] != '.' && name != "lost+found" })
-	return names, ctx.Err()
+	var all []string
+	err := w.each(level, "", func(name string) error {
+		if name[0] != '.' && name != "lost+found" {
+			all = append(all, name)
+		}
+		return nil
+	})
+	return all, err
 }
 
 // Walk calls fn for every object of any drive, one at a time and always in the same
