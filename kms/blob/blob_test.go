@@ -226,8 +226,13 @@ func TestChunks(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		emptyEnd, err := blob.SealEmptyEnd(a, key, nonce, make([]byte, 16384))
+		if err != nil {
+			t.Fatal(err)
+		}
 		for what, c := range map[string][]byte{
 			"nothing":             nil,
+			"sealed an empty end": emptyEnd,
 			"first chunk dropped": b[size:],
 			"last chunk dropped":  b[:2*size],
 			"only the last chunk": chunk(2),
@@ -299,7 +304,11 @@ func TestVectors(t *testing.T) {
 				}
 			}
 			refused("other password", v.Password+" ", v.Blob)
-			for _, i := range []int{0, 31, 32, 33, 40, 41, len(v.Blob) - 1} {
+			changed := []int{0, 31, 32, 33, 40, 41, len(v.Blob) - 1}
+			if v.Scheme != 2 {
+				changed = changed[:1] // Argon2 takes its time, and the rest is the same code
+			}
+			for _, i := range changed {
 				c := slices.Clone(v.Blob)
 				c[i] ^= 0x80
 				refused(fmt.Sprintf("byte %d changed", i), v.Password, c)
