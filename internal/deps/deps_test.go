@@ -133,6 +133,8 @@ func TestLibraryModules(t *testing.T) {
 		"./stream/...": {cpuid, crypto, sys},
 		"./kms/...":    {cpuid, crypto, sys, "github.com/go-pkgz/expirable-cache/v3"}, // kms/cache has it
 		"./sse/...":    {cpuid, crypto, sys, compress},
+		"./drive/...": {cpuid, crypto, sys, compress, "github.com/cespare/xxhash/v2", "github.com/klauspost/reedsolomon", "github.com/minio/highwayhash",
+			"github.com/tinylib/msgp", "github.com/philhofer/fwd"},
 	} {
 		for _, p := range list(t, "-deps", pattern) {
 			if p.Module != nil && p.Module.Path != module && !slices.Contains(allowed, p.Module.Path) {
@@ -262,6 +264,7 @@ func TestForbidden(t *testing.T) {
 		"github.com/minio/sio":           false,
 		"github.com/minio/md5-simd":      false,
 		"github.com/minio/minio-go/v7":   false,
+		"github.com/minio/highwayhash":   false,
 		"github.com/klauspost/cpuid/v2":  false,
 		"github.com/minio/minio":         true,
 		"github.com/minio/kes/cmd/kes":   true,
