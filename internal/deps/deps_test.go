@@ -77,6 +77,9 @@ func TestViolations(t *testing.T) {
 		allowed  bool
 	}{
 		{"cmd/objseal", "drive", true},
+		{"cmd/objseal", "drive/recovery", true},
+		{"drive/recovery", "drive", true},
+		{"drive/recovery", "sse", true},
 		{"sse", "kms", true},
 		{"sse", "stream", true},
 		{"kms/kes", "kms", true},
@@ -91,6 +94,7 @@ func TestViolations(t *testing.T) {
 		{"kms/kes", "sse", false},
 		{"internal/secret", "kms", false},
 		{"sse", "drive", false},
+		{"sse", "drive/recovery", false},
 		{"drive", "cmd/objseal", false},
 		{"sse", "internal/interop/kesproc", false},
 		{"util", "kms", false},
@@ -129,7 +133,9 @@ func TestStreamHasNoNetwork(t *testing.T) {
 // TestLibraryModules holds what a user of the library gets into their build.
 func TestLibraryModules(t *testing.T) {
 	const cpuid, compress, crypto, sys = "github.com/klauspost/cpuid/v2", "github.com/klauspost/compress", "golang.org/x/crypto", "golang.org/x/sys"
+	drive := []string{cpuid, crypto, sys, compress, "github.com/klauspost/reedsolomon", "github.com/minio/highwayhash", "github.com/tinylib/msgp", "github.com/philhofer/fwd", "github.com/cespare/xxhash/v2"}
 	for pattern, allowed := range map[string][]string{
+		"./drive": drive, "./drive/config": drive, "./drive/recovery": drive, // not ./drive/recovery/s3, which has a client
 		"./stream/...": {cpuid, crypto, sys},
 		"./kms/...":    {cpuid, crypto, sys, "github.com/go-pkgz/expirable-cache/v3"}, // kms/cache has it
 		"./sse/...":    {cpuid, crypto, sys, compress},
@@ -146,7 +152,7 @@ func TestLibraryModules(t *testing.T) {
 
 // permissive are the modules of the MinIO project that are under Apache-2.0;
 // its servers and most of what they are made of are under the AGPL.
-var permissive = []string{"github.com/minio/sio", "github.com/minio/md5-simd", "github.com/minio/minio-go/v7", "github.com/minio/highwayhash"}
+var permissive = []string{"github.com/minio/sio", "github.com/minio/md5-simd", "github.com/minio/minio-go/v7", "github.com/minio/highwayhash", "github.com/minio/crc64nvme"}
 
 func forbidden(path string) bool {
 	return strings.HasPrefix(path, "github.com/minio/") && !slices.ContainsFunc(permissive, func(m string) bool {
