@@ -15,11 +15,15 @@ import (
 func (a *app) inspectCommand() *cobra.Command {
 	var f openFlags
 	cmd := &cobra.Command{
-		Use:   "inspect FILE.sealed",
-		Short: "tell what a sealed file is and which keys it needs",
-		Long:  "inspect needs no key and shows no secret. Nothing it prints is authenticated.",
-		Args:  exactArgs(1),
+		Use:   "inspect FILE.sealed | DRIVE-PATH",
+		Short: "tell what a sealed file, or an object on a drive, is and which keys it needs",
+		Long: `inspect needs no key and shows no secret. Nothing it prints is authenticated.
+DRIVE-PATH is the directory of an object on a MinIO drive, or its xl.meta.`,
+		Args: exactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if isDrivePath(args[0]) {
+				return a.inspectDrive(cmd, args[0])
+			}
 			sealed, err := openSealed(args[0], f.meta)
 			if err != nil {
 				return err

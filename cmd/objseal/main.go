@@ -77,7 +77,7 @@ func newRoot() *cobra.Command {
 	a.keys.register(root.PersistentFlags())
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.AddCommand(a.encryptCommand(), a.decryptCommand(), a.inspectCommand(), a.verifyCommand(), a.rewrapCommand(),
-		a.kmsCommand(), a.keyCommand(), a.kesCommand(), a.speedCommand())
+		a.driveCommand(), a.kmsCommand(), a.keyCommand(), a.kesCommand(), a.speedCommand())
 	return root
 }
 

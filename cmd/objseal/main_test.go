@@ -36,6 +36,7 @@ func TestScripts(t *testing.T) {
 			"size":    size,
 			"files":   files,
 			"meta":    meta,
+			"cluster": cluster,
 			"waitfor": waitfor,
 			"setenv":  setenv,
 			"kes":     keyServer,

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/objseal/objseal/drive"
+	"github.com/objseal/objseal/drive/recovery"
 	"github.com/objseal/objseal/kms"
 	"github.com/objseal/objseal/kms/kmsenv"
 	"github.com/objseal/objseal/kms/static"
@@ -45,9 +47,37 @@ func hintFor(err error) string {
 	var serve *serveError
 	var env *kmsenv.Error
 	var call *kms.Error
+	var ended *endedError
+	var missing *notRecoveredError
 	switch {
 	case errors.As(err, &env) && len(env.Variables) > 0:
 		return "look at " + strings.Join(env.Variables, ", ") + "; objseal reads them as a MinIO server does"
+	case errors.As(err, &ended):
+		if ended.report {
+			return "what is in the report is recovered; go on with --resume when there is room, or whatever was missing"
+		}
+		return "what was written stays and is complete; with --report a run can be resumed"
+	case errors.As(err, &missing):
+		if missing.report != "" {
+			return "the report says why; with the drives or keys that are missing, go on with --resume"
+		}
+		return "--report writes down why; with it, --resume tries again what failed"
+	case errors.Is(err, errReportExists):
+		return "go on with it by --resume, or choose another --report"
+	case errors.As(err, new(*recovery.ReportError)):
+		return "nothing was changed; --resume takes the --report of an earlier run"
+	case errors.Is(err, errNotOnDrive):
+		return "name the directory of an object below the root of a drive"
+	case errors.As(err, new(*recovery.CustomerKeyError)):
+		return `a line is {"bucket":"b","object":"o","key":"…"}, with "prefix" in place of "object" for many, and "version_id" for one version`
+	case errors.Is(err, drive.ErrNotFound):
+		return "objseal drive ls lists what the drives have"
+	case errors.Is(err, drive.ErrNoDrive), errors.Is(err, drive.ErrForeign), errors.Is(err, drive.ErrDuplicate):
+		return "give the root directories of one deployment's drives, each once: those that hold .minio.sys"
+	case errors.Is(err, drive.ErrDeleted):
+		return "objseal drive ls --all-versions lists older versions; read one with --version-id"
+	case errors.Is(err, drive.ErrDamaged):
+		return "more drives of the same erasure set may have what is missing here"
 	case errors.Is(err, context.Canceled):
 		return "it was interrupted; nothing was left half-written"
 	case errors.As(err, &exposed):

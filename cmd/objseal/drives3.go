@@ -1,0 +1,73 @@
+package main
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net/http"
+	"os"
+
+	"github.com/minio/minio-go/v7"
+
+	"github.com/objseal/objseal/drive/recovery"
+	"github.com/objseal/objseal/drive/recovery/s3"
+)
+
+// openS3 returns the output of --out s3://…; credentials are where AWS's tools have them.
+func openS3(target, endpoint string, resume bool) (recovery.Sink, error) {
+	t, err := s3.ParseTarget(target)
+	if err != nil {
+		return nil, &usageError{err}
+	}
+	if endpoint == "" {
+		endpoint = firstEnv("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+	}
+	if endpoint == "" {
+		return nil, usagef("--s3-endpoint must say which store %s is in", target)
+	}
+	o := s3.Options{
+		Endpoint:     endpoint,
+		AccessKey:    os.Getenv("AWS_ACCESS_KEY_ID"),
+		SecretKey:    os.Getenv("AWS_SECRET_ACCESS_KEY"),
+		SessionToken: os.Getenv("AWS_SESSION_TOKEN"),
+		Region:       firstEnv("AWS_REGION", "AWS_DEFAULT_REGION"),
+		Resume:       resume,
+	}
+	if o.AccessKey == "" || o.SecretKey == "" {
+		return nil, usagef("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY must be set for %s", target)
+	}
+	if file := os.Getenv("AWS_CA_BUNDLE"); file != "" {
+		if o.Transport, err = trusting(file); err != nil {
+			return nil, err
+		}
+	}
+	return s3.New(t, o)
+}
+
+func firstEnv(names ...string) string {
+	for _, name := range names {
+		if v := os.Getenv(name); v != "" {
+			return v
+		}
+	}
+	return ""
+}
+
+// trusting returns a transport that trusts the certificates in file alone, as AWS's
+// tools do with AWS_CA_BUNDLE.
+func trusting(file string) (http.RoundTripper, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("AWS_CA_BUNDLE: %w", err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("AWS_CA_BUNDLE: there is no certificate in %s", file)
+	}
+	transport, err := minio.DefaultTransport(true)
+	if err != nil {
+		return nil, err
+	}
+	transport.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	return transport, nil
+}
