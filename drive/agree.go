@@ -4,10 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
-
-	"github.com/objseal/objseal/sse"
 )
 
 // A copyOf is what one drive has for an object.
@@ -313,16 +310,3 @@ const (
 	metaRestore           = "x-amz-restore"
 	metaETag              = "etag"
 )
-
-// actualSize is the plaintext size in metadata, -1 if there is none.
-func actualSize(v *Version) (int64, error) {
-	text, ok := v.Meta("X-Minio-Internal-actual-size")
-	if !ok {
-		return -1, nil
-	}
-	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || n < 0 {
-		return 0, fmt.Errorf("%w: metadata entry X-Minio-Internal-actual-size is not a size", sse.ErrTampered)
-	}
-	return n, nil
-}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -96,10 +97,10 @@ func TestSizes(t *testing.T) {
 // TestServerBlocks reads blocks of the sizes that servers write: 1 MiB, and 10 MiB as
 // they were.
 func TestServerBlocks(t *testing.T) {
-	for _, code := range [][2]int{{1, 0}, {2, 2}, {8, 4}} {
+	for _, code := range [][2]int{{1, 0}, {3, 1}, {8, 4}} {
 		c := newCluster(t, 1, code[0]+code[1])
-		for _, block := range []int{1 << 20, 10 << 20} {
-			for _, size := range []int{block - 1, block, block + 1, 10<<20 + 1} {
+		for block, sizes := range map[int][]int{1 << 20: {1<<20 - 1, 1 << 20, 1<<20 + 1}, 10 << 20: {10<<20 + 1}} {
+			for _, size := range sizes {
 				name := fmt.Sprintf("block=%d/size=%d", block, size)
 				v := &version{m: code[0], n: code[1], block: int64(block), parts: [][]byte{testData(name, size)}}
 				c.put(0, "bucket", name, 3, v)
@@ -465,5 +466,90 @@ func TestBitrotHash(t *testing.T) {
 	}
 	if _, err := newWholeHash("md5"); !errors.Is(err, ErrUnsupported) {
 		t.Errorf("md5: %v", err)
+	}
+}
+
+// TestUnreadableSectors: a block that the disk cannot read says nothing about the others of its file.
+func TestUnreadableSectors(t *testing.T) {
+	const block, blocks = 1 << 10, 20
+	v := &version{m: 1, block: block, parts: [][]byte{testData("x", blocks*block)}}
+	file := framed(v.shards(t, v.parts[0])[0])
+	g := geometry{1, block, blocks * block}
+	s := &shard{source: &source{}, r: badSectors{bytes.NewReader(file), g.offset(3, hashSize) + 5, g.offset(5, hashSize) + 5}, size: int64(len(file)), opened: true, hash: hashSize}
+	r := s.read(g, 1, blocks-1)
+	defer r.release()
+	for i, err := range r.errs {
+		switch n := int64(i + 1); {
+		case n >= 3 && n <= 5:
+			if !errors.Is(err, errSector) || problemOf(err) != Unreadable {
+				t.Errorf("block %d: %v", n, err)
+			}
+		case err != nil || !bytes.Equal(r.frame(g, n)[hashSize:], v.parts[0][n*block:(n+1)*block]):
+			t.Errorf("block %d: %v", n, err)
+		}
+	}
+}
+
+var errSector = errors.New("input/output error")
+
+// badSectors cannot read the bytes from one offset to another.
+type badSectors struct {
+	*bytes.Reader
+	from, to int64
+}
+
+func (r badSectors) ReadAt(p []byte, off int64) (int, error) {
+	if off < r.to && off+int64(len(p)) > r.from {
+		return 0, errSector
+	}
+	return r.Reader.ReadAt(p, off)
+}
+
+// TestMemoryIsBounded looks at the heap while a large object is read, and after one that
+// only claims to be large.
+func TestMemoryIsBounded(t *testing.T) {
+	heap := func() int64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	c := newCluster(t, 1, 4)
+	const size = 48 << 20
+	func() {
+		c.put(0, "bucket", "object", 3, &version{parts: [][]byte{testData("large", size)}})
+		c.put(0, "bucket", "claims", 3, &version{parts: [][]byte{[]byte("x")}, mutate: func(_ int, f map[string]any) {
+			f["PartSizes"], f["Size"], f["EcBSize"] = []int64{1 << 47}, int64(1<<47), maxBlockSize
+		}})
+	}()
+	for _, lost := range [][]int{nil, {0, 1}, {2, 3}} {
+		v := latest(t, c.open(c.without(lost)...), "bucket", "object")
+		before := heap()
+		r, err := v.fetch(t.Context(), 0, v.Size)
+		must(t, err)
+		var most, n int64
+		for err == nil {
+			var m int64
+			m, err = io.CopyN(io.Discard, r, 7<<20)
+			n += m
+			most = max(most, heap()-before)
+		}
+		if err != io.EOF || n != size {
+			t.Fatalf("%d bytes, %v", n, err)
+		}
+		must(t, r.Close())
+		if most > 24<<20 { // two batches of 4 MiB, and as much again for what is rebuilt
+			t.Errorf("without %v: %d bytes of heap", lost, most)
+		}
+	}
+	v := latest(t, c.open(), "bucket", "claims")
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	before := m.TotalAlloc
+	if _, _, err := stored(t, v); !errors.Is(err, ErrDamaged) {
+		t.Errorf("%v", err)
+	}
+	if runtime.ReadMemStats(&m); m.TotalAlloc-before > 1<<20 {
+		t.Errorf("%d bytes were allocated for one of a file", m.TotalAlloc-before)
 	}
 }

@@ -18,6 +18,7 @@ type mount struct {
 
 var (
 	errNotRegular = errors.New("not a regular file")
+	errDirectory  = fmt.Errorf("%w: a directory", errNotRegular)
 	errNotDir     = errors.New("not a directory")
 )
 
@@ -29,6 +30,9 @@ func openFile(at *os.Root, name string) (*os.File, int64, error) {
 	info, err := at.Lstat(name)
 	if err != nil {
 		return nil, 0, err
+	}
+	if info.IsDir() {
+		return nil, 0, fmt.Errorf("%s: %w", name, errDirectory)
 	}
 	if !info.Mode().IsRegular() {
 		return nil, 0, fmt.Errorf("%s: %w", name, errNotRegular)

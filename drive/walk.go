@@ -394,6 +394,7 @@ func (w *walker) loadOne(parent handle, dir, name string) (r loaded) {
 	at, err := openSub(parent.dir, name)
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
+			r.copy.err = err // it says nothing about what is there
 			w.unreadable(parent.drive, join(w.bucket, dir), err)
 		}
 		return r
@@ -425,15 +426,15 @@ func readCopy(m *mount, at *os.Root, name string, read bool) copyOf {
 			break // data directories have one too
 		}
 		if !read {
-			if _, err := at.Lstat(file); err == nil {
+			if info, err := at.Lstat(file); err == nil && !info.IsDir() {
 				c.file = file
 				break
 			}
 			continue
 		}
 		meta, err := readMeta(at, file)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errDirectory) {
+			continue // a directory of that name holds another object
 		}
 		if err == nil {
 			c.replaced, c.err = c.err, nil
@@ -516,7 +517,7 @@ func (d *Deployment) Lookup(ctx context.Context, bucket, object string) (*Object
 				list[i] = readCopy(m, at, "", true)
 				at.Close()
 			} else if !errors.Is(err, fs.ErrNotExist) {
-				list[i].file, list[i].err = xlMetaFile, err
+				list[i].err = err
 			}
 		})
 	}
@@ -582,10 +583,10 @@ func (o *Object) judge(dir string, c *copyOf) {
 	}
 	f := Finding{Drive: c.drive.path, Path: join(o.Bucket, dir, xlMetaFile), Bucket: o.Bucket, Object: o.Name, Block: -1}
 	switch {
-	case c.file == "":
+	case c.file == "" && c.err == nil:
 		f.Problem, f.Detail = MetadataMissing, "other drives of the set have one"
 	case c.err != nil:
-		f.Path = join(o.Bucket, dir, c.file)
+		f.Path = join(o.Bucket, dir, cmp.Or(c.file, xlMetaFile))
 		f.Problem, f.Detail = metadataProblem(c.err), c.err.Error()
 	case c.replaced != nil:
 		f.Problem, f.Detail = metadataProblem(c.replaced), fmt.Sprintf("%v; %s is used in its place", c.replaced, c.file)

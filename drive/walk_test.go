@@ -26,7 +26,7 @@ func walked(t testing.TB, d *Deployment, o *WalkOptions) (names []string) {
 // scattered is a cluster whose objects lie on few drives, nested, with names that need care.
 func scattered(t testing.TB) (c *cluster, want []string) {
 	c = newCluster(t, 2, 4)
-	for i, name := range []string{"a", "a/b", "a/b/c", "a-b", "a b", "folder__XLDIR__", "folder/x", "ü/日本", "z/__XLDIR__y", "deep/1/2/3/4/5/6/7/8", "null", testUUID(77), "legacy", "xl.meta"} {
+	for i, name := range []string{"a", "a/b", "a/b/c", "a-b", "a b", "folder__XLDIR__", "folder/x", "ü/日本", "z/__XLDIR__y", "deep/1/2/3/4/5/6/7/8", "null", testUUID(77), "legacy", "xl.meta", "p/xl.meta", "folder/xl.json"} {
 		c.put(i%2, "bucket-1", name, 3, &version{parts: [][]byte{testData(name, 50)}, inline: i%3 == 0, skipOn: onlyOn(i%4, (i+1)%4, (i+2)%4)})
 		want = append(want, "bucket-1/"+objectName(name))
 	}
