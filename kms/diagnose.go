@@ -18,9 +18,10 @@ var (
 	ErrWrongKey = fmt.Errorf("%w: wrong key", ErrNotAuthentic)
 	// ErrWrongContext: the key is right, the associated data is not.
 	ErrWrongContext = fmt.Errorf("%w: wrong associated data", ErrNotAuthentic)
-	// ErrKeyRecreated: the key was made after what it is to open; the one that
-	// had its name before is gone.
-	ErrKeyRecreated = fmt.Errorf("%w: the key was made again under its old name", ErrNotAuthentic)
+	// ErrKeyRecreated: the key was made after what it is to open, and so is not
+	// the one that had its name then: that one was deleted, or is on another
+	// server.
+	ErrKeyRecreated = fmt.Errorf("%w: another key has its name now", ErrNotAuthentic)
 )
 
 // A KeyTrier is a Backend that holds its keys itself: trying all of them asks
@@ -78,7 +79,7 @@ func (e *AuthenticityError) Error() string {
 	case e.NamedID != "":
 		return text + fmt.Sprintf("it names key id %s, this key's is %s", e.NamedID, e.KeyID)
 	case !e.Created.IsZero():
-		return text + fmt.Sprintf("at %s, after what it is to open, of %s", e.Created.UTC().Format(time.RFC3339), e.Written.UTC().Format(time.RFC3339))
+		return text + fmt.Sprintf("it was made at %s, after what it is to open, of %s", e.Created.UTC().Format(time.RFC3339), e.Written.UTC().Format(time.RFC3339))
 	}
 	return text + "it opens under " + brief(e.OpenedUnder)
 }

@@ -25,5 +25,5 @@ func kmsHint(err error) string {
 	case errors.Is(err, errStepsFailed):
 		return "each step that failed says behind its arrow what to do; the first one matters most"
 	}
-	return ""
+	return serverHint(err)
 }

@@ -51,7 +51,7 @@ func hintFor(err error) string {
 	var missing *notRecoveredError
 	switch {
 	case errors.As(err, &env) && len(env.Variables) > 0:
-		return "look at " + strings.Join(env.Variables, ", ") + "; objseal reads them as a MinIO server does"
+		return "look at " + strings.Join(env.Variables, ", ") + "; objseal reads variables as a MinIO server does"
 	case errors.As(err, &ended):
 		if ended.report {
 			return "what is in the report is recovered; go on with --resume when there is room, or whatever was missing"
@@ -135,7 +135,7 @@ var kindHints = map[sse.Kind]string{
 	sse.KindNotAuthentic:   "either this is not the key it was sealed with, or bucket, object name or context in the metadata are not those it was sealed for, or the metadata is damaged; a key deleted and made again under its old name is another key",
 	sse.KindWrongKey:       "use the key that the message names, or the key server or key store that the object was sealed with; the metadata names another key than the one that sealed it",
 	sse.KindWrongContext:   "the key is right: bucket, object name or context in the metadata are not those it was sealed for; was it copied or renamed, or written by another program?",
-	sse.KindKeyRecreated:   "the key was deleted and made again: only a backup of the old key (--keystore, --secret-key-file) opens what was sealed with it",
+	sse.KindKeyRecreated:   "the key was deleted and made again, or this is not the key server that the object was sealed with: only that one, or a backup of the old key (--keystore, --secret-key-file), opens it",
 	sse.KindKeyDamaged:     "restore that key file from a backup of the key store",
 	sse.KindKMSUnreachable: "check that the server runs at that address and that its certificate is trusted (--kes-ca); objseal kms doctor looks at every step",
 	sse.KindNotPermitted:   "the policy of this identity must allow that API path; objseal kms policy prints the least one for who runs the key server",

@@ -108,7 +108,12 @@ func (e *EndpointError) Error() string {
 
 func (e *EndpointError) Unwrap() error { return e.Err }
 
+var errNoScheme = errors.New("it does not begin with https://")
+
 func parseURL(text string) (*url.URL, error) {
+	if !strings.Contains(text, "://") {
+		return nil, errNoScheme
+	}
 	u, err := url.Parse(text)
 	if err != nil {
 		var parse *url.Error
@@ -119,7 +124,7 @@ func parseURL(text string) (*url.URL, error) {
 	}
 	switch {
 	case u.Scheme != "https":
-		return nil, errors.New("it does not begin with https://")
+		return nil, errNoScheme
 	case u.Hostname() == "":
 		return nil, errors.New("it names no host")
 	case u.User != nil:

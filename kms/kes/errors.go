@@ -64,7 +64,7 @@ func (b *Backend) responseError(e *endpoint, c call, resp *http.Response, text [
 		kinds:    kindsOf(c.op, resp.StatusCode, isKES),
 	}
 	if errors.Is(r, kms.ErrNotPermitted) {
-		r.detail = fmt.Sprintf("the policy of identity %s does not allow %s", b.creds.Identity(), c.path())
+		r.detail = fmt.Sprintf("no policy lets identity %s use %s", b.creds.Identity(), c.path())
 	}
 	return r
 }

@@ -44,5 +44,5 @@ func ExampleError() {
 	}
 	// Output:
 	// kms: incomplete configuration for MinIO KES: missing authentication method
-	// [MINIO_KMS_KES_API_KEY] true
+	// [MINIO_KMS_KES_API_KEY MINIO_KMS_KES_CERT_FILE MINIO_KMS_KES_KEY_FILE] true
 }

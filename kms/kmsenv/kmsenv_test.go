@@ -177,7 +177,7 @@ func TestLoadRefuses(t *testing.T) {
 		{name: "no certificate", env: env{end: "https://kes:7373", name: "app", key: "k"}, text: incomplete + "missing 'MINIO_KMS_KES_CERT_FILE'", kind: kmsenv.ErrIncomplete, variables: cert},
 		{name: "only a password", env: env{end: "https://kes:7373", name: "app", pass: "p"}, text: incomplete + "missing 'MINIO_KMS_KES_CERT_FILE'", kind: kmsenv.ErrIncomplete, variables: cert},
 		{name: "no key file", env: env{end: "https://kes:7373", name: "app", cert: "c"}, text: incomplete + "missing 'MINIO_KMS_KES_KEY_FILE'", kind: kmsenv.ErrIncomplete, variables: key},
-		{name: "no credentials", env: env{end: "https://kes:7373", name: "app"}, text: incomplete + "missing authentication method", kind: kmsenv.ErrIncomplete, variables: api},
+		{name: "no credentials", env: env{end: "https://kes:7373", name: "app"}, text: incomplete + "missing authentication method", kind: kmsenv.ErrIncomplete, variables: api + " " + cert + " " + key},
 		{name: "both static", env: withStatic.with(env{file: f.secretKey}), text: twoStatic, kind: kmsenv.ErrConflict, variables: "SECRET_KEY SECRET_KEY_FILE"},
 
 		// Where MinIO starts, and fails to connect.

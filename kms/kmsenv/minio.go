@@ -90,8 +90,8 @@ func parseStatic(env environment) (Config, error) {
 }
 
 func parseMinIOKES(env environment) (Config, error) {
-	incomplete := func(what, name string) (Config, error) {
-		return Config{}, &Error{Kind: ErrIncomplete, Variables: []string{name},
+	incomplete := func(what string, names ...string) (Config, error) {
+		return Config{}, &Error{Kind: ErrIncomplete, Variables: names,
 			Message: "kms: incomplete configuration for MinIO KES: " + what}
 	}
 	missing := func(name string) (Config, error) { return incomplete("missing '"+name+"'", name) }
@@ -110,7 +110,7 @@ func parseMinIOKES(env environment) (Config, error) {
 		needed = []string{kesKeyName, kesCertFile, kesKeyFile}
 		switch {
 		case len(certificate) == 0:
-			return incomplete("missing authentication method", kesAPIKey)
+			return incomplete("missing authentication method", kesAPIKey, kesCertFile, kesKeyFile)
 		case !has(kesCertFile):
 			return missing(kesCertFile)
 		case !has(kesKeyFile):

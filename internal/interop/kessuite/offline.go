@@ -94,9 +94,9 @@ func testOffline(t *testing.T, binary, path string, g Generation) {
 			s.Restart(t)
 			online.must(t, dir, "kms", "create", "app-1")
 			decrypt := []string{"decrypt", "-o", "new", "file.sealed"}
-			online.refused(t, dir, []string{"not authentic", "the key was made again under its old name", "only a backup of the old key"}, decrypt...)
+			online.refused(t, dir, []string{"not authentic", "another key has its name now", "a backup of the old key"}, decrypt...)
 			offline.refused(t, dir, []string{"wrong key", fmt.Sprintf("it opens with key %q", "app-1-backup")}, decrypt...)
-			online.refused(t, dir, []string{"the key was made again"}, "rewrap", "file.sealed")
+			online.refused(t, dir, []string{"another key has its name now"}, "rewrap", "file.sealed")
 		})
 	}
 }
