@@ -14,6 +14,7 @@ func TestKES(t *testing.T) {
 	kessuite.Run(t, kessuite.Generation{
 		Golden:         []string{"*-B-*", "*-C-*", "*-G-*", "*-H-*"},
 		GoldenDir:      "../../../testdata/golden",
+		ErrorTable:     "../../../docs/errors.md",
 		CountsRequests: true,
 		ReadsNewest:    true,
 	})

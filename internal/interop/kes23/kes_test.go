@@ -12,7 +12,9 @@ import (
 // form of its successor: of deployment H only what was sealed before the upgrade.
 func TestKES(t *testing.T) {
 	kessuite.Run(t, kessuite.Generation{
-		Golden:    []string{"*-C-*", "*-H-*before*"},
-		GoldenDir: "../../../testdata/golden",
+		Golden:     []string{"*-C-*", "*-H-*before*"},
+		GoldenDir:  "../../../testdata/golden",
+		ErrorTable: "../../../docs/errors.md",
+		Older:      true,
 	})
 }

@@ -21,8 +21,11 @@ import (
 type Door struct {
 	server *httptest.Server
 
-	mu    sync.Mutex
-	paths []string
+	mu     sync.Mutex
+	paths  []string
+	hidden string
+
+	arrived chan struct{}
 }
 
 // NewDoor opens a door before s.
@@ -42,11 +45,20 @@ func (s *Server) NewDoor(t testing.TB) *Door {
 		Transport: transport,
 		ErrorLog:  log.New(io.Discard, "", 0),
 	}
-	d := &Door{}
+	d := &Door{arrived: make(chan struct{}, 1)}
 	d.server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		d.mu.Lock()
 		d.paths = append(d.paths, r.URL.Path)
+		hidden := d.hidden != "" && strings.HasPrefix(r.URL.Path, d.hidden)
 		d.mu.Unlock()
+		select {
+		case d.arrived <- struct{}{}:
+		default: // nobody has asked about the one before
+		}
+		if hidden {
+			http.NotFound(w, r) // the very text of KES servers
+			return
+		}
 		proxy.ServeHTTP(w, r)
 	}))
 	d.server.EnableHTTP2 = true
@@ -74,4 +86,15 @@ func (d *Door) Take() []string {
 	paths := d.paths
 	d.paths = nil
 	return paths
+}
+
+// Arrived returns when a request has come in since the last call, or since the
+// beginning.
+func (d *Door) Arrived() { <-d.arrived }
+
+// Hide makes the server one that does not know the paths that begin with prefix.
+func (d *Door) Hide(prefix string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.hidden = prefix
 }

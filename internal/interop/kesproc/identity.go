@@ -69,17 +69,20 @@ func (d *Deployment) makeCertificates() error {
 		return err
 	}
 	d.CAFile, d.authority = ca.CertFile, a
-	d.serverCert, _, err = d.certify("server", &x509.Certificate{
+	template := &x509.Certificate{
 		Subject:     pkix.Name{CommonName: "localhost"},
 		DNSNames:    []string{"localhost"},
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 		KeyUsage:    x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}, a)
-	if err != nil {
+	}
+	if d.options.ServerCert != nil {
+		d.options.ServerCert(template)
+	}
+	if d.serverCert, _, err = d.certify("server", template, a); err != nil {
 		return err
 	}
-	d.Client, _, err = d.certify("client", clientTemplate(), a)
+	d.Client, d.clientKey, err = d.certify("client", clientTemplate(), a)
 	return err
 }
 
@@ -101,9 +104,10 @@ func clientTemplate() *x509.Certificate {
 	}
 }
 
-// NewClient makes another client certificate, signed by the deployment's CA
-// unless it is to be a foreigner's. Its validity ends at the given time.
-func (d *Deployment) NewClient(t testing.TB, name string, foreign bool, until time.Time) Certificate {
+// Reissue signs another certificate for the key, and so the identity, of
+// Client, after change was made to it. The deployment's CA signs, or, for a
+// foreigner's, one that nobody knows.
+func (d *Deployment) Reissue(t testing.TB, name string, foreign bool, change func(*x509.Certificate)) Certificate {
 	t.Helper()
 	a := d.authority
 	var err error
@@ -113,36 +117,49 @@ func (d *Deployment) NewClient(t testing.TB, name string, foreign bool, until ti
 		}
 	}
 	template := clientTemplate()
-	template.NotBefore, template.NotAfter = until.Add(-48*time.Hour), until
-	c, _, err := d.certify(name, template, a)
+	setTimes(template)
+	if change != nil {
+		change(template)
+	}
+	c, err := d.sign(name, template, d.clientKey, a)
 	if err != nil {
 		t.Fatalf("failed to make a client certificate: %v", err)
 	}
 	return c
 }
 
-// certify writes name.crt and name.key: the template under a new ECDSA key,
-// signed by the authority, or by itself if there is none.
+// certify makes a new ECDSA key and signs the template for it.
 func (d *Deployment) certify(name string, template *x509.Certificate, a authority) (Certificate, crypto.Signer, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return Certificate{}, nil, err
 	}
-	if a.key == nil {
-		a = authority{template, key}
-	}
+	setTimes(template)
+	c, err := d.sign(name, template, key, a)
+	return c, key, err
+}
+
+func setTimes(template *x509.Certificate) {
 	if template.NotAfter.IsZero() {
 		template.NotBefore = time.Now().Add(-time.Hour)
-		template.NotAfter = time.Now().Add(24 * time.Hour)
+		template.NotAfter = time.Now().Add(60 * 24 * time.Hour) // too far for a warning
+	}
+}
+
+// sign writes name.crt and name.key: the template for the key, signed by the
+// authority, or by itself if there is none.
+func (d *Deployment) sign(name string, template *x509.Certificate, key crypto.Signer, a authority) (Certificate, error) {
+	if a.key == nil {
+		a = authority{template, key}
 	}
 	template.BasicConstraintsValid = true
 	cert, err := x509.CreateCertificate(rand.Reader, template, a.cert, key.Public(), a.key)
 	if err != nil {
-		return Certificate{}, nil, err
+		return Certificate{}, err
 	}
 	private, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
-		return Certificate{}, nil, err
+		return Certificate{}, err
 	}
 	c := Certificate{
 		CertFile: filepath.Join(d.dir, name+".crt"),
@@ -150,9 +167,9 @@ func (d *Deployment) certify(name string, template *x509.Certificate, a authorit
 		Identity: identity(key.Public()),
 	}
 	if err := os.WriteFile(c.CertFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert}), 0o600); err != nil {
-		return Certificate{}, nil, err
+		return Certificate{}, err
 	}
-	return c, key, os.WriteFile(c.KeyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600)
+	return c, os.WriteFile(c.KeyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600)
 }
 
 // TLS returns a client's configuration: it trusts the servers of d and shows

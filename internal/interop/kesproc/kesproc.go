@@ -16,6 +16,8 @@
 package kesproc
 
 import (
+	"crypto"
+	"crypto/x509"
 	"fmt"
 	"os"
 	"os/exec"
@@ -55,6 +57,10 @@ type Options struct {
 	// Policies are for further identities: what each may do, as paths
 	// below /v1/, "key/decrypt/*".
 	Policies map[string][]string
+
+	// ServerCert, if not nil, changes the servers' certificate before it is
+	// signed: another name, another time.
+	ServerCert func(*x509.Certificate)
 }
 
 // Deployment is what its servers and their clients share. Client is allowed
@@ -70,6 +76,7 @@ type Deployment struct {
 	binary, dir string
 	options     Options
 	authority   authority
+	clientKey   crypto.Signer
 	serverCert  Certificate
 }
 
@@ -102,6 +109,9 @@ func NewDeployment(t testing.TB, binary string, o *Options) *Deployment {
 
 // everything is what Client and APIKey may do.
 var everything = []string{"key/create/*", "key/describe/*", "key/list/*", "key/generate/*", "key/encrypt/*", "key/decrypt/*", "status", "metrics"}
+
+// Dir returns where the deployment's files are.
+func (d *Deployment) Dir() string { return d.dir }
 
 // config returns the configuration of a server at address; what is not named
 // here is the server's default.

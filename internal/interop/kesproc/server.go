@@ -72,7 +72,20 @@ func (s *Server) Log() string {
 
 // Suspend makes the server hang: it keeps its port and its connections, the
 // kernel accepts new ones, and nothing is answered until Resume.
-func (s *Server) Suspend(t testing.TB) { s.signal(t, syscall.SIGSTOP) }
+func (s *Server) Suspend(t testing.TB) {
+	t.Helper()
+	s.signal(t, syscall.SIGSTOP)
+	// On a busy machine its threads answer on for a while: the signal is on its
+	// way until the last of them has stopped.
+	var status syscall.WaitStatus
+	_, err := syscall.Wait4(s.process.Process.Pid, &status, syscall.WUNTRACED, nil)
+	for errors.Is(err, syscall.EINTR) {
+		_, err = syscall.Wait4(s.process.Process.Pid, &status, syscall.WUNTRACED, nil)
+	}
+	if err != nil || !status.Stopped() {
+		t.Fatalf("the KES server did not stop: status %#x, error %v", status, err)
+	}
+}
 
 // Resume ends what Suspend began.
 func (s *Server) Resume(t testing.TB) { s.signal(t, syscall.SIGCONT) }
@@ -135,6 +148,10 @@ func (s *Server) run() error {
 	s.process = exec.Command(d.binary, "server", "--config", filepath.Base(config.Name()))
 	s.process.Dir = d.dir
 	s.process.Env = append([]string{"HOME=" + d.dir}, d.options.Env...)
+	if d.options.VerifyClients {
+		// v0.23 does not heed tls.ca, and asks the system's roots.
+		s.process.Env = append(s.process.Env, "SSL_CERT_FILE="+d.CAFile)
+	}
 	s.process.Stdout, s.process.Stderr = log, log
 	s.process.SysProcAttr = endWithParent()
 	if err := s.process.Start(); err != nil {
@@ -155,6 +172,7 @@ func (s *Server) wait() error {
 	if err != nil {
 		return err
 	}
+	config.InsecureSkipVerify = true // a certificate that clients refuse may be what a test is about
 	transport := &http.Transport{TLSClientConfig: config}
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport, Timeout: startTimeout}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -74,6 +75,14 @@ func withCertificate[S site](path string, d *kesproc.Deployment, keyName string,
 	}
 }
 
+// flag returns the value of a flag, empty if it is not given.
+func (c caller) flag(name string) string {
+	if i := slices.Index(c.flags, name); i >= 0 {
+		return c.flags[i+1]
+	}
+	return ""
+}
+
 type result struct {
 	args           []string
 	code           int
@@ -83,22 +92,46 @@ type result struct {
 // run runs the command in directory dir.
 func (c caller) run(t *testing.T, dir string, args ...string) result {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), commandTimeout)
-	defer cancel()
+	return c.start(t, dir, args...).wait(t)
+}
+
+// process is a command on its way.
+type process struct {
+	*exec.Cmd
+	args           []string
+	ctx            context.Context
+	cancel         context.CancelFunc
+	stdout, stderr bytes.Buffer
+}
+
+// start starts the command in directory dir; wait must follow.
+func (c caller) start(t *testing.T, dir string, args ...string) *process {
+	t.Helper()
+	p := &process{args: args}
+	p.ctx, p.cancel = context.WithTimeout(t.Context(), commandTimeout)
 	home := t.TempDir()
-	command := exec.CommandContext(ctx, c.path, append(args, c.flags...)...)
-	command.Dir = dir
-	command.Env = append([]string{"HOME=" + home, "XDG_CONFIG_HOME=" + home}, c.env...)
-	var stdout, stderr bytes.Buffer
-	command.Stdout, command.Stderr = &stdout, &stderr
-	err := command.Run()
-	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
+	p.Cmd = exec.CommandContext(p.ctx, c.path, append(args, c.flags...)...)
+	p.Dir = dir
+	p.Env = append([]string{"HOME=" + home, "XDG_CONFIG_HOME=" + home}, c.env...)
+	p.Stdout, p.Stderr = &p.stdout, &p.stderr
+	if err := p.Start(); err != nil {
 		t.Fatalf("failed to run objseal %s: %v", strings.Join(args, " "), err)
 	}
-	if ctx.Err() != nil {
-		t.Fatalf("objseal %s did not end: %v", strings.Join(args, " "), ctx.Err())
+	return p
+}
+
+func (p *process) wait(t *testing.T) result {
+	t.Helper()
+	defer p.cancel()
+	err := p.Wait()
+	line := strings.Join(p.args, " ")
+	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
+		t.Fatalf("failed to run objseal %s: %v", line, err)
 	}
-	return result{args, command.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+	if p.ctx.Err() != nil {
+		t.Fatalf("objseal %s did not end: %v", line, p.ctx.Err())
+	}
+	return result{p.args, p.ProcessState.ExitCode(), p.stdout.String(), p.stderr.String()}
 }
 
 // must runs the command and wants success.

@@ -23,6 +23,10 @@ type Generation struct {
 	Golden []string
 	// GoldenDir is the directory of the golden objects, from the calling test.
 	GoldenDir string
+	// ErrorTable is the path of docs/errors.md, from the calling test.
+	ErrorTable string
+	// Older is for servers before v0.24, which say some things differently.
+	Older bool
 	// CountsRequests: the server's metrics do, in older ones they stay 0.
 	CountsRequests bool
 	// ReadsNewest: the server opens ciphertexts and key files of the newest
@@ -43,6 +47,7 @@ func Run(t *testing.T, g Generation) {
 	t.Run("cache", func(t *testing.T) { testCache(t, kes) })
 	t.Run("offline", func(t *testing.T) { testOffline(t, kes, command, g) })
 	t.Run("refusals", func(t *testing.T) { testRefusals(t, kes, command) })
+	t.Run("errors", func(t *testing.T) { testErrors(t, kes, command, g) })
 	t.Run("count", func(t *testing.T) { testCount(t, kes, command, g) })
 	t.Run("faults", func(t *testing.T) { testFaults(t, kes) })
 	t.Run("failover", func(t *testing.T) { testFailover(t, kes, command) })
