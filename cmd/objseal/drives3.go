@@ -41,7 +41,11 @@ func openS3(target, endpoint string, resume bool) (recovery.Sink, error) {
 			return nil, err
 		}
 	}
-	return s3.New(t, o)
+	sink, err := s3.New(t, o)
+	if err != nil {
+		return nil, &usageError{err}
+	}
+	return sink, nil
 }
 
 func firstEnv(names ...string) string {

@@ -96,6 +96,8 @@ func hintFor(err error) string {
 		return "name a file that is one; only encrypt reads standard input, as -"
 	case errors.Is(err, errNoSidecar):
 		return "objseal writes FILE.json beside every sealed file; decrypt and inspect look elsewhere with --meta"
+	case errors.Is(err, errBadRootCredentials):
+		return "it is the MINIO_ROOT_USER and MINIO_ROOT_PASSWORD, or older names of the same, of the server that wrote the drives"
 	case errors.Is(err, errBadCustomerKey):
 		return "make one: head -c 32 /dev/urandom | base64 > my.key"
 	case errors.Is(err, sse.ErrCustomerKeyRequired):
