@@ -2,12 +2,12 @@
 
 // Package kesproc runs real KES servers as child processes of a test.
 //
-// [Build] compiles a server from the module a test stands in, [NewDeployment]
+// Package process compiles a server from the module a test stands in; [NewDeployment]
 // makes what the servers of one deployment share (certificates, identities,
 // policy, key store), and [Deployment.Start] starts one on a free loopback
 // port. Several servers over one key store are several calls of Start:
 //
-//	deployment := kesproc.NewDeployment(t, kesproc.Build(t, ".", "github.com/minio/kes/cmd/kes"), nil)
+//	deployment := kesproc.NewDeployment(t, process.Build(t, ".", "github.com/minio/kes/cmd/kes"), nil)
 //	first, second := deployment.Start(t), deployment.Start(t)
 //
 // Everything lives in directories of the test and ends with it, also when the
@@ -20,24 +20,10 @@ import (
 	"crypto/x509"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 )
-
-// Build compiles the command pkg as seen from the module in directory dir and
-// returns the path of the executable, which lives as long as the test.
-func Build(t testing.TB, dir, pkg string) string {
-	t.Helper()
-	out := filepath.Join(t.TempDir(), filepath.Base(pkg))
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", out, pkg)
-	build.Dir = dir
-	if text, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("failed to build %s: %v\n%s", pkg, err, text)
-	}
-	return out
-}
 
 // Options are the settings of a Deployment. The zero value is an empty key
 // store and servers that choose their ciphers by the CPU.

@@ -6,27 +6,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"syscall"
 	"testing"
-	"time"
-)
 
-// startTimeout is how long a server may take from its start to its first
-// answer; a loaded machine with one core has needed seconds.
-const startTimeout = time.Minute
+	"github.com/objseal/objseal/internal/interop/process"
+)
 
 // Server is one KES process. Its methods belong to one goroutine.
 type Server struct {
 	deployment *Deployment
 	address    string
-	log        string // file
-	process    *exec.Cmd
-	exited     chan struct{} // closed when the process has ended
+	process    *process.Process
 }
 
 // Start starts a server on a free loopback port and waits until it answers.
@@ -44,11 +36,11 @@ func (d *Deployment) Start(t testing.TB) *Server {
 	// once, and another port is as good.
 	var err error
 	for range 3 {
-		s.address, err = freeAddress()
+		s.address, err = process.FreeAddress()
 		if err == nil {
 			err = s.run()
 		}
-		if !errors.Is(err, errExited) {
+		if !errors.Is(err, process.ErrExited) {
 			break
 		}
 	}
@@ -64,55 +56,31 @@ func (s *Server) Endpoint() string { return "https://" + s.address }
 // Address returns the server's host and port.
 func (s *Server) Address() string { return s.address }
 
-// Log returns what the server has written to its standard output and error.
+// Log returns what the server has written to its standard output and error
+// since it was started last.
 func (s *Server) Log() string {
-	text, _ := os.ReadFile(s.log)
-	return string(text)
+	if s.process == nil {
+		return ""
+	}
+	return s.process.Log()
 }
 
 // Suspend makes the server hang: it keeps its port and its connections, the
 // kernel accepts new ones, and nothing is answered until Resume.
-func (s *Server) Suspend(t testing.TB) {
-	t.Helper()
-	s.signal(t, syscall.SIGSTOP)
-	// On a busy machine its threads answer on for a while: the signal is on its
-	// way until the last of them has stopped.
-	var status syscall.WaitStatus
-	_, err := syscall.Wait4(s.process.Process.Pid, &status, syscall.WUNTRACED, nil)
-	for errors.Is(err, syscall.EINTR) {
-		_, err = syscall.Wait4(s.process.Process.Pid, &status, syscall.WUNTRACED, nil)
-	}
-	if err != nil || !status.Stopped() {
-		t.Fatalf("the KES server did not stop: status %#x, error %v", status, err)
-	}
-}
+func (s *Server) Suspend(t testing.TB) { s.process.Suspend(t) }
 
 // Resume ends what Suspend began.
-func (s *Server) Resume(t testing.TB) { s.signal(t, syscall.SIGCONT) }
-
-func (s *Server) signal(t testing.TB, signal syscall.Signal) {
-	t.Helper()
-	if err := s.process.Process.Signal(signal); err != nil {
-		t.Fatalf("failed to send %v to the KES server: %v", signal, err)
-	}
-}
+func (s *Server) Resume(t testing.TB) { s.process.Resume(t) }
 
 // Stop asks the server to end and waits until it has.
-func (s *Server) Stop(t testing.TB) {
-	t.Helper()
-	s.signal(t, syscall.SIGTERM)
-	<-s.exited
-}
+func (s *Server) Stop(testing.TB) { s.process.Stop() }
 
 // Kill ends the server without its consent, as a crash does. It may be called
 // again, and on a server that never came up.
 func (s *Server) Kill() {
-	if s.exited == nil {
-		return
+	if s.process != nil {
+		s.process.Kill()
 	}
-	// SIGKILL also ends a stopped process; one that has ended is no error here.
-	_ = s.process.Process.Kill()
-	<-s.exited
 }
 
 // Restart starts a server that was stopped or killed on the same port again.
@@ -122,8 +90,6 @@ func (s *Server) Restart(t testing.TB) {
 		t.Fatalf("failed to restart the KES server: %v", err)
 	}
 }
-
-var errExited = errors.New("the server has ended")
 
 // run starts the process on s.address and waits for its first answer.
 func (s *Server) run() error {
@@ -138,31 +104,21 @@ func (s *Server) run() error {
 	if err = config.Close(); err != nil {
 		return err
 	}
-	s.log = config.Name() + ".log"
-	log, err := os.Create(s.log)
+	env := append([]string{"HOME=" + d.dir}, d.options.Env...)
+	if d.options.VerifyClients {
+		// v0.23 does not heed tls.ca, and asks the system's roots.
+		env = append(env, "SSL_CERT_FILE="+d.CAFile)
+	}
+	s.process, err = process.Start(process.Command{
+		Path: d.binary,
+		Args: []string{"server", "--config", filepath.Base(config.Name())},
+		Dir:  d.dir,
+		Env:  env,
+		Log:  config.Name() + ".log",
+	})
 	if err != nil {
 		return err
 	}
-	defer log.Close()
-
-	s.process = exec.Command(d.binary, "server", "--config", filepath.Base(config.Name()))
-	s.process.Dir = d.dir
-	s.process.Env = append([]string{"HOME=" + d.dir}, d.options.Env...)
-	if d.options.VerifyClients {
-		// v0.23 does not heed tls.ca, and asks the system's roots.
-		s.process.Env = append(s.process.Env, "SSL_CERT_FILE="+d.CAFile)
-	}
-	s.process.Stdout, s.process.Stderr = log, log
-	s.process.SysProcAttr = endWithParent()
-	if err := s.process.Start(); err != nil {
-		return err
-	}
-	exited := make(chan struct{})
-	s.exited = exited
-	go func(process *exec.Cmd) {
-		_ = process.Wait() // how it ended is in the log
-		close(exited)
-	}(s.process)
 	return s.wait()
 }
 
@@ -175,31 +131,20 @@ func (s *Server) wait() error {
 	config.InsecureSkipVerify = true // a certificate that clients refuse may be what a test is about
 	transport := &http.Transport{TLSClientConfig: config}
 	defer transport.CloseIdleConnections()
-	client := &http.Client{Transport: transport, Timeout: startTimeout}
-	for deadline := time.Now().Add(startTimeout); ; time.Sleep(20 * time.Millisecond) {
+	client := &http.Client{Transport: transport, Timeout: process.StartTimeout}
+	err = s.process.Wait(func() error {
 		resp, err := client.Get(s.Endpoint() + "/version")
-		if err == nil {
-			resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				return nil
-			}
-			err = fmt.Errorf("it answers %s", resp.Status)
+		if err != nil {
+			return err
 		}
-		select {
-		case <-s.exited:
-			return fmt.Errorf("%w: %s", errExited, s.Log())
-		default:
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			return fmt.Errorf("it answers %s", resp.Status)
 		}
-		if time.Now().After(deadline) {
-			return fmt.Errorf("no answer: %w", err)
-		}
-	}
-}
-
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+		return nil
+	})
 	if err != nil {
-		return "", err
+		return fmt.Errorf("%w: %s", err, s.Log())
 	}
-	return l.Addr().String(), l.Close()
+	return nil
 }

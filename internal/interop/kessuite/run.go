@@ -95,8 +95,8 @@ func (c caller) run(t *testing.T, dir string, args ...string) result {
 	return c.start(t, dir, args...).wait(t)
 }
 
-// process is a command on its way.
-type process struct {
+// running is a command on its way.
+type running struct {
 	*exec.Cmd
 	args           []string
 	ctx            context.Context
@@ -105,9 +105,9 @@ type process struct {
 }
 
 // start starts the command in directory dir; wait must follow.
-func (c caller) start(t *testing.T, dir string, args ...string) *process {
+func (c caller) start(t *testing.T, dir string, args ...string) *running {
 	t.Helper()
-	p := &process{args: args}
+	p := &running{args: args}
 	p.ctx, p.cancel = context.WithTimeout(t.Context(), commandTimeout)
 	home := t.TempDir()
 	p.Cmd = exec.CommandContext(p.ctx, c.path, append(args, c.flags...)...)
@@ -120,7 +120,7 @@ func (c caller) start(t *testing.T, dir string, args ...string) *process {
 	return p
 }
 
-func (p *process) wait(t *testing.T) result {
+func (p *running) wait(t *testing.T) result {
 	t.Helper()
 	defer p.cancel()
 	err := p.Wait()

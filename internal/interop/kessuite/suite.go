@@ -13,7 +13,7 @@ package kessuite
 import (
 	"testing"
 
-	"github.com/objseal/objseal/internal/interop/kesproc"
+	"github.com/objseal/objseal/internal/interop/process"
 )
 
 // Generation tells one generation of servers from another.
@@ -36,8 +36,8 @@ type Generation struct {
 
 // Run runs the suite against the server in the caller's module.
 func Run(t *testing.T, g Generation) {
-	kes := kesproc.Build(t, ".", "github.com/minio/kes/cmd/kes")
-	command := kesproc.Build(t, moduleDir(t), "./cmd/objseal")
+	kes := process.Build(t, ".", "github.com/minio/kes/cmd/kes")
+	command := process.Build(t, moduleDir(t), "./cmd/objseal")
 
 	t.Run("server", func(t *testing.T) { testServer(t, kes) })
 	t.Run("key store", func(t *testing.T) { testKeyStore(t, kes, g) })

@@ -26,7 +26,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"syscall"
 	"testing"
 	"time"
 
@@ -197,10 +196,10 @@ func (s *Server) Kill() {
 }
 
 // Suspend makes the server hang until Resume.
-func (s *Server) Suspend(t testing.TB) { s.process.Signal(t, syscall.SIGSTOP) }
+func (s *Server) Suspend(t testing.TB) { s.process.Suspend(t) }
 
 // Resume ends what Suspend began.
-func (s *Server) Resume(t testing.TB) { s.process.Signal(t, syscall.SIGCONT) }
+func (s *Server) Resume(t testing.TB) { s.process.Resume(t) }
 
 // Restart starts a server that was stopped or killed on the same port and
 // drives again. Variables in env are added to its environment from now on, a

@@ -135,6 +135,29 @@ func (p *Process) Signal(t testing.TB, signal syscall.Signal) {
 	}
 }
 
+// Suspend makes the process hang: it keeps its ports and its connections, the
+// kernel accepts new ones, and nothing is answered until Resume.
+func (p *Process) Suspend(t testing.TB) {
+	t.Helper()
+	p.Signal(t, syscall.SIGSTOP)
+	// On a busy machine its threads answer on for a while: the signal is on its
+	// way until the last of them has stopped.
+	var status syscall.WaitStatus
+	_, err := syscall.Wait4(p.cmd.Process.Pid, &status, syscall.WUNTRACED, nil)
+	for errors.Is(err, syscall.EINTR) {
+		_, err = syscall.Wait4(p.cmd.Process.Pid, &status, syscall.WUNTRACED, nil)
+	}
+	if err != nil || !status.Stopped() {
+		t.Fatalf("%s did not stop: status %#x, error %v", filepath.Base(p.cmd.Path), status, err)
+	}
+}
+
+// Resume ends what Suspend began.
+func (p *Process) Resume(t testing.TB) {
+	t.Helper()
+	p.Signal(t, syscall.SIGCONT)
+}
+
 // Stop asks the process to end and waits until it has. It may have ended.
 func (p *Process) Stop() {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)

@@ -1,9 +1,0 @@
-//go:build unix && !linux
-
-package kesproc
-
-import "syscall"
-
-// endWithParent has no equivalent here: a killed test process leaves its
-// servers behind.
-func endWithParent() *syscall.SysProcAttr { return nil }
