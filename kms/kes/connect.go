@@ -24,14 +24,17 @@ func newTLSConfig(creds Credentials, roots *x509.CertPool) *tls.Config {
 }
 
 func newHTTPClient(config *tls.Config, tryTimeout time.Duration) *http.Client {
-	dialer := &net.Dialer{Timeout: tryTimeout, KeepAlive: 30 * time.Second}
+	// The end of a try comes first and says how long it was; these end a dial
+	// that nobody waits for any more.
+	connectTimeout := tryTimeout + time.Second
+	dialer := &net.Dialer{Timeout: connectTimeout, KeepAlive: 30 * time.Second}
 	return &http.Client{
 		Transport: &http.Transport{
 			Proxy:                  http.ProxyFromEnvironment, // as everything in Go; never for loopback
 			DialContext:            dialer.DialContext,
 			TLSClientConfig:        config,
 			ForceAttemptHTTP2:      true,
-			TLSHandshakeTimeout:    tryTimeout,
+			TLSHandshakeTimeout:    connectTimeout,
 			MaxIdleConns:           100,
 			MaxIdleConnsPerHost:    32, // of HTTP/1.1; one HTTP/2 connection carries all
 			IdleConnTimeout:        90 * time.Second,
