@@ -30,6 +30,9 @@ not count, from standard input or --key-file, and stores it under NAME.`,
 		Args: exactArgs(1),
 	}
 	cmd.RunE = a.kmsRun(func(cmd *cobra.Command, c *kms.Client, name string) error {
+		if algorithm != "AES256" && algorithm != "ChaCha20" {
+			return usagef("--algorithm is AES256 or ChaCha20, not %s", kms.QuoteKeyID(algorithm))
+		}
 		key, err := readImport(keyFile, cmd.InOrStdin())
 		if err != nil {
 			return err

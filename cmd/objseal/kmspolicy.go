@@ -30,8 +30,8 @@ else. Rewrapping needs both. No server is asked.`,
 		if err != nil {
 			return err
 		}
-		if !kms.ValidName(who) {
-			return usagef("an identity is 64 hexadecimal digits, not %s", kms.QuoteKeyID(who))
+		if err := checkIdentity(who); err != nil {
+			return usagef("--identity: %w", err)
 		}
 		if !kms.ValidName(name) {
 			return usagef("a policy cannot have the name %s", kms.QuoteKeyID(name))
