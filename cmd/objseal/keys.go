@@ -33,6 +33,14 @@ func (f *keyFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.ring, "key-ring", "", "the local key ring (default: objseal/keys in the user's configuration directory)")
 }
 
+// check refuses flags that say two things.
+func (f *keyFlags) check() error {
+	if f.secretKeyFile != "" && f.keyStore != "" {
+		return usagef("--secret-key-file and --keystore exclude each other")
+	}
+	return nil
+}
+
 // ringFlags say what may happen if there is no key at all: only sealing makes a
 // key ring, and only if told to or where somebody sees that it does.
 type ringFlags struct{ mayCreate, create bool }
@@ -42,9 +50,6 @@ type ringFlags struct{ mayCreate, create bool }
 // variable is set at all: a job that lost its variables must fail, not seal
 // under a fresh key.
 func (f *keyFlags) open(cmd *cobra.Command, r ringFlags) (*kms.Client, error) {
-	if f.secretKeyFile != "" && f.keyStore != "" {
-		return nil, usagef("--secret-key-file and --keystore exclude each other")
-	}
 	client, err := f.find(cmd, r)
 	if err != nil {
 		return nil, &keySourceError{err}
@@ -66,7 +71,7 @@ func (f *keyFlags) find(cmd *cobra.Command, r ringFlags) (*kms.Client, error) {
 		}
 		backend, err := static.New(keys, "")
 		if err != nil {
-			return nil, err
+			return nil, &static.FileError{Path: f.secretKeyFile, Err: err}
 		}
 		f.source = "key file " + f.secretKeyFile
 		return kms.NewClient(backend, nil), nil

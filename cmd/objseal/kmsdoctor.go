@@ -15,6 +15,7 @@ import (
 
 	"github.com/objseal/objseal/kms"
 	"github.com/objseal/objseal/kms/kes"
+	"github.com/objseal/objseal/kms/keystore"
 	"github.com/objseal/objseal/kms/kmsenv"
 )
 
@@ -157,8 +158,7 @@ func (d *doctor) examine() {
 	case len(well) == 0:
 		d.skip("", "no server can be used", keySteps...)
 	case key == "":
-		d.note("sealing", "", notTried, "no key is named, and there is no default", "name one with --kms-key; objseal kms keys lists those there are")
-		d.skip("", "no key is named", "opening")
+		d.noKey()
 	default:
 		d.useKeys(ctx, client, key, well)
 	}
@@ -257,6 +257,9 @@ func (d *doctor) credentials() *kms.Client {
 		d.note("keys", "", failed, err.Error(), hintFor(err))
 		return nil
 	}
+	if store, ok := client.Backend().(*keystore.Backend); ok {
+		return d.keyStore(client, store)
+	}
 	b, ok := client.Backend().(*kes.Backend)
 	if !ok {
 		d.note("keys", "", passed, d.keys.source, "")
@@ -276,6 +279,37 @@ func (d *doctor) credentials() *kms.Client {
 		d.note("identity", "", warned, err.Error(), "renew the certificate for the same private key, which keeps the identity")
 	default:
 		d.note("identity", "", passed, found, "")
+	}
+	return client
+}
+
+// keyStore reads the keys of a key store, so that another directory is not
+// taken for one: every file of a suitable name counts as a key until it is used.
+func (d *doctor) keyStore(client *kms.Client, store *keystore.Backend) *kms.Client {
+	const where = "name the directory that the server's configuration has below keystore.fs.path, or that objseal kes serve has as keys"
+	ctx := d.cmd.Context()
+	names, err := store.ListKeys(ctx, "")
+	if err != nil {
+		d.note("keys", "", failed, err.Error(), hintFor(err))
+		return nil
+	}
+	var bad []string
+	for _, name := range names {
+		if _, err = store.DescribeKey(ctx, name); err != nil {
+			bad = append(bad, fmt.Sprintf("%s: %v", name, err))
+		}
+	}
+	switch n := len(bad); {
+	case len(names) == 0:
+		d.note("keys", "", failed, d.keys.source+" holds no key", where)
+		return nil
+	case n == len(names):
+		d.note("keys", "", failed, fmt.Sprintf("%s: of %d files none can be read as a key: %s", d.keys.source, n, bad[0]), where)
+		return nil
+	case n > 0:
+		d.note("keys", "", warned, fmt.Sprintf("%s: of %d keys %d cannot be read: %s", d.keys.source, len(names), n, bad[0]), "restore those files from a backup of the key store, or take away what is no key")
+	default:
+		d.note("keys", "", passed, fmt.Sprintf("%s: %d can be read", d.keys.source, len(names)), "")
 	}
 	return client
 }
@@ -382,6 +416,10 @@ func tlsFix(c kes.Diagnosis) string {
 func (d *doctor) useKeys(ctx context.Context, client *kms.Client, key string, servers []*kes.Backend) {
 	ad := kms.AssociatedData{"objseal": "doctor"}
 	made, err := client.GenerateKey(ctx, key, ad)
+	if errors.Is(err, kms.ErrInvalidKeyID) && key == "" {
+		d.noKey()
+		return
+	}
 	if err != nil {
 		d.note("sealing", "", failed, err.Error(), d.fixFor(err))
 		if servers == nil {
@@ -399,6 +437,12 @@ func (d *doctor) useKeys(ctx context.Context, client *kms.Client, key string, se
 	for _, s := range servers {
 		d.opens(ctx, kms.NewClient(s, nil), s.Endpoints()[0], made, ad)
 	}
+}
+
+// noKey is for where nobody says which key to use.
+func (d *doctor) noKey() {
+	d.note("sealing", "", notTried, "no key is named, and there is no default", "name one with --kms-key; objseal kms keys lists those there are")
+	d.skip("", "no key is named", "opening")
 }
 
 func (d *doctor) opens(ctx context.Context, client *kms.Client, server string, made kms.GeneratedKey, ad kms.AssociatedData) {

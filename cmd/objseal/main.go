@@ -71,6 +71,9 @@ func newRoot() *cobra.Command {
 		SilenceUsage:  true,
 		Args:          exactArgs(0),
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+
+		// Before any file is looked at: some commands go on with the next one.
+		PersistentPreRunE: func(*cobra.Command, []string) error { return a.keys.check() },
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print the result as JSON")

@@ -45,6 +45,7 @@ func hintFor(err error) string {
 	}
 	var exposed *static.RingExposedError
 	var serve *serveError
+	var keyFile *static.FileError
 	var env *kmsenv.Error
 	var call *kms.Error
 	var ended *endedError
@@ -84,6 +85,10 @@ func hintFor(err error) string {
 		return exposed.Hint()
 	case errors.As(err, &serve):
 		return serve.hint
+	case errors.As(err, &keyFile) && errors.Is(err, kms.ErrKeyExists):
+		return "give each key of the file a name of its own"
+	case errors.As(err, &keyFile) && !errors.As(err, new(syscall.Errno)):
+		return "a line is name:base64 of 32 bytes, which objseal key new makes, or name: and a key as its store exported it"
 	case errors.Is(err, errKeyExists):
 		return "choose another name; remove the old file only if nothing is sealed with that key"
 	case errors.Is(err, errNoNewKey):

@@ -113,6 +113,9 @@ func (b *Backend) key(ctx context.Context, keyID string) (name string, _ keyfile
 	if keyID == "" {
 		keyID = b.defaultKeyID
 	}
+	if keyID == "" {
+		return "", keyfile.Key{}, fmt.Errorf("%w: no key is named, and there is no default", kms.ErrInvalidKeyID)
+	}
 	if !kms.ValidName(keyID) {
 		return "", keyfile.Key{}, fmt.Errorf("%w: %s", kms.ErrInvalidKeyID, kms.QuoteKeyID(keyID))
 	}
