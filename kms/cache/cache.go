@@ -156,12 +156,13 @@ func (c *Cache) Close() error {
 }
 
 // purge evicts the entries that match and sees to it that requests under way do
-// not bring them back.
+// not bring them back, nor answer a call that begins later.
 func (c *Cache) purge(match func(id) bool) {
 	c.entries.InvalidateFn(match)
 	for k, f := range c.flights {
 		if match(k) {
 			f.keep = false
+			c.forget(k, f)
 		}
 	}
 	c.schedule()

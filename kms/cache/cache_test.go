@@ -446,7 +446,7 @@ func TestGrace(t *testing.T) {
 }
 
 // TestPurgeDuringRequest: the answer of a request that was under way is passed
-// on and not kept.
+// on and not kept, and no call that begins later gets it.
 func TestPurgeDuringRequest(t *testing.T) {
 	for name, evict := range map[string]func(r *rig){
 		"purge": func(r *rig) { r.Purge() },
@@ -463,8 +463,12 @@ func TestPurgeDuringRequest(t *testing.T) {
 				wait.Go(func() { r.opens(r.made[0]) })
 				synctest.Wait()
 				evict(r)
+				wait.Go(func() { r.opens(r.made[0]) })
+				synctest.Wait()
+				evict(r)
 				close(r.backend.release)
 				wait.Wait()
+				r.asked(2)
 				if s := r.Stats(); s.Entries != 0 {
 					t.Errorf("%+v", s)
 				}
