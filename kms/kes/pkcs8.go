@@ -29,7 +29,7 @@ var errNoPKCS8 = errors.New("it is no encrypted PKCS#8 key")
 // iterations, the most careful advice is a million.
 const (
 	maxIterations = 5_000_000
-	maxScrypt     = 256 << 20 // bytes of memory, and for one lane
+	maxScrypt     = 256 << 20 // bytes of memory, for one lane and for what all begin and end with
 	maxScryptP    = 16
 )
 
@@ -154,7 +154,7 @@ func deriveKey(kdf pkix.AlgorithmIdentifier, password []byte, size, iterations i
 		if p.N < 2 || p.R < 1 || p.P < 1 {
 			return nil, errNoPKCS8
 		}
-		if p.N > maxScrypt/128/p.R || p.P > maxScryptP || p.N > iterations || p.KeyLength != 0 && p.KeyLength != size {
+		if p.N > maxScrypt/128/p.R || p.P > maxScrypt/128/p.R || p.P > maxScryptP || p.N > iterations || p.KeyLength != 0 && p.KeyLength != size {
 			return nil, ErrKeyEncryption
 		}
 		key, err := scrypt.Key(password, p.Salt, p.N, p.R, p.P, size)
