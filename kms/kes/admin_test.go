@@ -169,9 +169,9 @@ func TestMetrics(t *testing.T) {
 	b, s := start(t, 3, kestest.Options{})
 	s[0].Inject("", -1, kestest.Drop)
 	s[1].Inject("", -1, kestest.Answer(200, "text/plain; version=0.0.4; charset=utf-8", "kes_log_audit_events 1\n"))
-	s[2].Inject("", -1, kestest.Answer(200, "text/plain", "\xff\n"))
+	s[2].Inject("", -1, kestest.Answer(200, "text/plain", "\xff\x1b[2J\n"))
 	all, err := b.Metrics(t.Context())
-	if err != nil || len(all) != 3 || !errors.Is(all[0].Err, kms.ErrUnreachable) || all[1].Text != "kes_log_audit_events 1\n" || all[2].Text != "\ufffd\n" || all[2].Endpoint != s[2].URL {
+	if err != nil || len(all) != 3 || !errors.Is(all[0].Err, kms.ErrUnreachable) || all[1].Text != "kes_log_audit_events 1\n" || all[2].Text != "\ufffd\ufffd[2J\n" || all[2].Endpoint != s[2].URL {
 		t.Errorf("%+v, %v", all, err)
 	}
 	if accept := s[1].Requests("")[0].Header.Get("Accept"); !strings.HasPrefix(accept, "text/plain") {

@@ -37,6 +37,9 @@ var errBadAnswer = errors.New("the answer makes no sense")
 
 // decode reads the first JSON value; what follows is ignored, as servers do.
 func (a answer) decode(v any) error {
+	if json.Unmarshal(a.body, v) == nil {
+		return nil // without a copy of the answer, which a Decoder makes and nobody can wipe
+	}
 	switch err := json.NewDecoder(bytes.NewReader(a.body)).Decode(v); {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return fmt.Errorf("%w: it breaks off", errBadAnswer)
@@ -78,7 +81,7 @@ func (b *Backend) try(ctx context.Context, e *endpoint, c call, patience time.Du
 	switch {
 	case !isServerFailure(err):
 		e.welcome()
-	case ctx.Err() == nil, errors.Is(ctx.Err(), context.DeadlineExceeded) && time.Since(start) >= leastPatience:
+	case ctx.Err() == nil, errors.Is(ctx.Err(), context.DeadlineExceeded) && e.wasSilent(start) >= leastPatience:
 		e.putOff()
 	} // else it tells nothing of the server
 	return err

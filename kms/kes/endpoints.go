@@ -25,6 +25,7 @@ type endpoint struct {
 	base string // https://host:port
 
 	mu      sync.Mutex
+	silent  time.Time // since when it was asked in vain by callers who had little time; zero if it answered
 	until   time.Time // asked last until it has done well again, and probed from then on; zero if it did well
 	probing bool      // a probe is finding out
 }
@@ -62,7 +63,18 @@ func (e *endpoint) welcome() { e.set(time.Time{}) }
 func (e *endpoint) set(until time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.until = until
+	e.until, e.silent = until, time.Time{}
+}
+
+// wasSilent notes a try that its caller's deadline ended, and returns for how
+// long the server has been asked in vain.
+func (e *endpoint) wasSilent(start time.Time) time.Duration {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.silent.IsZero() || start.Before(e.silent) {
+		e.silent = start
+	}
+	return time.Since(e.silent)
 }
 
 // newEndpoints returns the servers in the order in which they are preferred: as
@@ -94,13 +106,13 @@ func newEndpoints(urls []string) ([]*endpoint, error) {
 
 // EndpointError is a text that is no endpoint or no pattern of endpoints.
 type EndpointError struct {
-	Text string // as given; a password in it is not in the message
+	Text string // as given; a password or an API key in it is not in the message
 	Err  error
 }
 
 func (e *EndpointError) Error() string {
 	text := printable(e.Text)
-	if strings.Contains(text, "@") {
+	if strings.Contains(text, "@") || strings.Contains(text, apiKeyPrefix) {
 		text = "[redacted]"
 	}
 	return fmt.Sprintf("invalid endpoint '%s': %v", text, e.Err)
@@ -113,6 +125,9 @@ var errNoScheme = errors.New("it does not begin with https://")
 func parseURL(text string) (*url.URL, error) {
 	if !strings.Contains(text, "://") {
 		return nil, errNoScheme
+	}
+	if strings.Contains(text, apiKeyPrefix) {
+		return nil, errors.New("it holds an API key")
 	}
 	u, err := url.Parse(text)
 	if err != nil {

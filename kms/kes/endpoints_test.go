@@ -50,7 +50,7 @@ func TestParseEndpoints(t *testing.T) {
 
 func TestNewEndpointErrors(t *testing.T) {
 	for _, text := range []string{
-		"", "kes", "kes:7373", "127.0.0.1:7373", "http://kes:7373", "https://", "https://:7373", "https://kes:port", "https://kes/path", "https://kes?q", "https://kes#f", "https://user:password@kes", "ftp://kes", "https://[::1", "https://kes\n", "https://a b", "\x00",
+		"", "kes", "kes:7373", "127.0.0.1:7373", "http://kes:7373", "https://", "https://:7373", "https://kes:port", "https://kes/path", "https://kes?q", "https://kes#f", "https://user:password@kes", "ftp://kes", "https://[::1", "https://kes\n", "https://a b", "\x00", "https://kes:v1:password",
 	} {
 		_, err := kes.New([]string{"https://kes:7373", text}, kes.NewAPIKey(), nil)
 		var endpoint *kes.EndpointError

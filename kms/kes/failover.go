@@ -15,7 +15,8 @@ import (
 const rounds = 3
 
 // leastPatience is how long a server may be silent without being put off for
-// it, however short the time is that a caller has.
+// it, however short the time is that a caller has: in one try, or in several
+// between which it answered nobody.
 const leastPatience = time.Second
 
 // randomPause is the pause between two rounds (KES spec section 7.2).

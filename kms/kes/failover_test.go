@@ -285,6 +285,26 @@ func TestCallersDeadline(t *testing.T) {
 	await(t, s, 1, 2)
 }
 
+// TestShortDeadlines: callers who all have less time than it takes to find one
+// server hung find it together.
+func TestShortDeadlines(t *testing.T) {
+	t.Parallel()
+	b, s := startFor(t, 2, kestest.Options{}, time.Hour)
+	s[0].Inject("", -1, kestest.Hang)
+	for range 20 {
+		ctx, cancel := context.WithTimeout(t.Context(), 400*time.Millisecond)
+		_, err := b.GenerateKey(ctx, "key-1", nil)
+		cancel()
+		if err == nil {
+			return
+		}
+		if !errors.Is(err, kms.ErrUnreachable) {
+			t.Fatal(err)
+		}
+	}
+	t.Error("every call waited for the server that hangs")
+}
+
 // TestNoWellServer: one that hangs keeps nobody from one that is back, and none
 // of the answers is lost or mixed up.
 func TestNoWellServer(t *testing.T) {

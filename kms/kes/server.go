@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/objseal/objseal/kms"
 )
@@ -70,7 +72,7 @@ func (b *Backend) APIs(ctx context.Context) (list []API, err error) {
 // Metrics are those of one server.
 type Metrics struct {
 	Endpoint string // https://host:port
-	Text     string // in the format of Prometheus, 4 MiB at most
+	Text     string // in the format of Prometheus, 4 MiB at most, without control characters but line breaks and tabs
 	Err      error
 }
 
@@ -85,7 +87,7 @@ func (b *Backend) Metrics(ctx context.Context) ([]Metrics, error) {
 			all[i].Err = ended(ctx, b.try(ctx, e, call{
 				op: opMetrics, limit: maxMetrics,
 				out: func(a answer) error {
-					all[i].Text = strings.ToValidUTF8(string(a.body), "\ufffd")
+					all[i].Text = strings.Map(printableLine, string(a.body))
 					return nil
 				},
 			}, b.tryTimeout))
@@ -98,6 +100,14 @@ func (b *Backend) Metrics(ctx context.Context) ([]Metrics, error) {
 		}
 	}
 	return all, all[0].Err
+}
+
+// printableLine replaces what could steer a terminal, and what is no UTF-8.
+func printableLine(r rune) rune {
+	if unicode.IsControl(r) && r != '\n' && r != '\t' {
+		return utf8.RuneError
+	}
+	return r
 }
 
 // Status asks every server how it is, all at once. It fails only if none can be
