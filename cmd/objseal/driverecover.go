@@ -157,7 +157,7 @@ func (a *app) recover(cmd *cobra.Command, f *recoverFlags, roots []string) (err 
 	}
 	var sink recovery.Sink
 	if !f.o.DryRun {
-		if sink, err = f.sink(cmd); err != nil {
+		if sink, err = f.sink(cmd, d); err != nil {
 			return err
 		}
 	}
@@ -193,12 +193,12 @@ func (a *app) recover(cmd *cobra.Command, f *recoverFlags, roots []string) (err 
 }
 
 // sink opens the output.
-func (f *recoverFlags) sink(cmd *cobra.Command) (recovery.Sink, error) {
+func (f *recoverFlags) sink(cmd *cobra.Command, d *drive.Deployment) (recovery.Sink, error) {
 	switch {
 	case f.out == "-":
 		return recovery.NewTar(cmd.OutOrStdout()), nil
 	case strings.HasPrefix(f.out, "s3://"):
-		return openS3(f.out, f.s3Endpoint, f.resume)
+		return f.openS3(d)
 	}
 	dir, err := recovery.NewDir(f.out, fmt.Sprintf("%d-of-%d", f.o.Shard+1, max(f.o.Shards, 1)))
 	if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -9,21 +10,24 @@ import (
 
 	"github.com/minio/minio-go/v7"
 
+	"github.com/objseal/objseal/drive"
+	"github.com/objseal/objseal/drive/config"
 	"github.com/objseal/objseal/drive/recovery"
 	"github.com/objseal/objseal/drive/recovery/s3"
 )
 
 // openS3 returns the output of --out s3://…; credentials are where AWS's tools have them.
-func openS3(target, endpoint string, resume bool) (recovery.Sink, error) {
-	t, err := s3.ParseTarget(target)
+func (f *recoverFlags) openS3(d *drive.Deployment) (recovery.Sink, error) {
+	t, err := s3.ParseTarget(f.out)
 	if err != nil {
 		return nil, &usageError{err}
 	}
+	endpoint := f.s3Endpoint
 	if endpoint == "" {
 		endpoint = firstEnv("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 	}
 	if endpoint == "" {
-		return nil, usagef("--s3-endpoint must say which store %s is in", target)
+		return nil, usagef("--s3-endpoint must say which store %s is in", f.out)
 	}
 	o := s3.Options{
 		Endpoint:     endpoint,
@@ -31,10 +35,20 @@ func openS3(target, endpoint string, resume bool) (recovery.Sink, error) {
 		SecretKey:    os.Getenv("AWS_SECRET_ACCESS_KEY"),
 		SessionToken: os.Getenv("AWS_SESSION_TOKEN"),
 		Region:       firstEnv("AWS_REGION", "AWS_DEFAULT_REGION"),
-		Resume:       resume,
+		Resume:       f.resume,
+		Versions:     f.o.AllVersions,
+	}
+	if f.o.AllVersions {
+		o.Source = func(ctx context.Context, bucket string) (versioning, lock bool) {
+			b, err := config.LookupBucket(ctx, d, bucket)
+			if err != nil {
+				return true, false // nothing is known, nothing must be lost
+			}
+			return len(b.Setting("versioning")) > 0, b.LockEnabled
+		}
 	}
 	if o.AccessKey == "" || o.SecretKey == "" {
-		return nil, usagef("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY must be set for %s", target)
+		return nil, usagef("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY must be set for %s", f.out)
 	}
 	if file := os.Getenv("AWS_CA_BUNDLE"); file != "" {
 		if o.Transport, err = trusting(file); err != nil {

@@ -105,6 +105,34 @@ func ParseBucket(b []byte) (*Bucket, error) {
 	return bucket, nil
 }
 
+// LookupBucket returns the metadata of one bucket. It needs no key. ErrNotFound of package drive if
+// there is none.
+func LookupBucket(ctx context.Context, d *drive.Deployment, name string) (*Bucket, error) {
+	object, err := d.Lookup(ctx, drive.SystemBucket, bucketsDir+name+bucketObject)
+	if err != nil {
+		return nil, err
+	}
+	raw, _, err := read(ctx, object)
+	if err != nil {
+		return nil, err
+	}
+	b, err := ParseBucket(raw)
+	if err != nil {
+		return nil, fmt.Errorf("failed to read %q: %w", object.Name, err)
+	}
+	return b, nil
+}
+
+// Setting is the data of a setting, nil if it is not set.
+func (b *Bucket) Setting(name string) []byte {
+	for _, s := range b.Settings {
+		if s.Name == name {
+			return s.Data
+		}
+	}
+	return nil
+}
+
 // openTargets returns the remote targets and how they were stored.
 func (b *Bucket) openTargets(ctx context.Context, client *kms.Client) ([]byte, blob.Form, string, error) {
 	text, err := sse.OpenBucketTargets(ctx, client, b.Name, b.targets, b.targetsMeta)

@@ -130,7 +130,12 @@ func (w *walk) object(ctx context.Context, object *drive.Object) error {
 	if !keep || latest != nil && latest.Type == drive.DeleteMarker {
 		return nil
 	}
-	raw, err := w.read(ctx, object, latest, item)
+	if latest != nil {
+		item.ModTime = latest.ModTime
+		item.Findings = append(item.Findings, latest.Findings...)
+	}
+	raw, findings, err := read(ctx, object)
+	item.Findings = append(item.Findings, findings...)
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
@@ -147,40 +152,46 @@ func (w *walk) object(ctx context.Context, object *drive.Object) error {
 	return w.fn(item)
 }
 
-// read returns an object of the server's own as stored. They are not encrypted
-// as objects are.
-func (w *walk) read(ctx context.Context, object *drive.Object, v *drive.Version, item *Item) ([]byte, error) {
+// read returns an object of the server's own as stored, and the damage met. They are not
+// encrypted as objects are.
+func read(ctx context.Context, object *drive.Object) ([]byte, []drive.Finding, error) {
+	raw, findings, err := readVersion(ctx, object)
+	if err != nil {
+		return nil, findings, fmt.Errorf("failed to read %q: %w", object.Name, err)
+	}
+	return raw, findings, nil
+}
+
+func readVersion(ctx context.Context, object *drive.Object) ([]byte, []drive.Finding, error) {
+	v := object.Latest()
 	switch {
 	case v != nil:
 	case len(object.Unsettled) > 0:
-		return nil, fmt.Errorf("failed to read %q: %w", object.Name, drive.ErrUnsettled)
+		return nil, nil, drive.ErrUnsettled
 	case len(object.Findings) > 0:
-		return nil, fmt.Errorf("failed to read %q: %w: %v", object.Name, drive.ErrDamaged, object.Findings[0])
+		return nil, nil, fmt.Errorf("%w: %v", drive.ErrDamaged, object.Findings[0])
 	default:
-		return nil, fmt.Errorf("failed to read %q: %w", object.Name, drive.ErrDamaged)
+		return nil, nil, drive.ErrDamaged
 	}
-	item.ModTime = v.ModTime
-	item.Findings = append(item.Findings, v.Findings...)
-	content, err := v.Open(ctx, w.client, nil)
+	content, err := v.Open(ctx, nil, nil)
 	if err != nil {
-		return nil, fmt.Errorf("failed to read %q: %w", object.Name, err)
+		return nil, nil, err
 	}
 	defer content.Wipe()
 	r, err := content.NewReader(ctx, sse.Whole)
 	if err != nil {
-		return nil, fmt.Errorf("failed to read %q: %w", object.Name, err)
+		return nil, nil, err
 	}
 	defer r.Close()
 	var b bytes.Buffer
-	switch _, err = b.ReadFrom(io.LimitReader(r, maxSize+1)); {
-	case err == nil && b.Len() > maxSize:
+	_, err = b.ReadFrom(io.LimitReader(r, maxSize+1))
+	if err == nil && b.Len() > maxSize {
 		err = blob.ErrTooLarge
-		fallthrough
-	case err != nil:
-		return nil, fmt.Errorf("failed to read %q: %w", object.Name, err)
 	}
-	item.Findings = append(item.Findings, r.Findings()...)
-	return b.Bytes(), nil
+	if err != nil {
+		return nil, r.Findings(), err
+	}
+	return b.Bytes(), r.Findings(), nil
 }
 
 // open sets what item says from its bytes as stored.

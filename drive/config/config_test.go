@@ -237,6 +237,27 @@ func TestWithoutKeys(t *testing.T) {
 	}
 }
 
+func TestLookupBucket(t *testing.T) {
+	c := drivetest.New(t, t.TempDir(), 1, 4)
+	put(c, "buckets/b/.metadata.bin", bucketMetadata(map[string]any{"Name": "b", "VersioningConfigXML": []byte("<x/>")}))
+	put(c, "buckets/newer/.metadata.bin", []byte{2, 0, 1, 0, 0x80})
+	lost(t, c, "buckets/lost/.metadata.bin")
+	d, err := drive.Open(t.Context(), c.Drives()[:2], nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	b, err := config.LookupBucket(t.Context(), d, "b")
+	if err != nil || b.Name != "b" || string(b.Setting("versioning")) != "<x/>" || b.Setting("policy") != nil {
+		t.Errorf("%v, %v", b, err)
+	}
+	for name, kind := range map[string]sse.Kind{"missing": drive.KindNotFound, "newer": sse.KindUnsupported, "lost": drive.KindDamaged} {
+		if b, err := config.LookupBucket(t.Context(), d, name); drive.KindOf(err) != kind || b != nil {
+			t.Errorf("%s: %v, %v", name, b, err)
+		}
+	}
+}
+
 func TestWalkEnds(t *testing.T) {
 	c := drivetest.New(t, t.TempDir(), 1, 1)
 	put(c, "config/iam/users/a/identity.json", []byte("{}"))

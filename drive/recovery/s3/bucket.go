@@ -22,6 +22,8 @@ type bucket struct {
 	name string
 
 	mu        sync.Mutex
+	asked     bool // whether it exists, by Holds
+	exists    bool
 	known     bool
 	made      bool // by this run: it may get versioning
 	plain     bool // versioning was asked for and refused
@@ -32,13 +34,7 @@ type bucket struct {
 // bucket returns the bucket of that name, and makes it if it is missing, or gives it
 // versioning if this run has made it and item needs it.
 func (s *Sink) bucket(ctx context.Context, name string, item *recovery.Item) (*bucket, error) {
-	s.mu.Lock()
-	b := s.buckets[name]
-	if b == nil {
-		b = &bucket{name: name}
-		s.buckets[name] = b
-	}
-	s.mu.Unlock()
+	b := s.named(name)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.known {
@@ -48,16 +44,22 @@ func (s *Sink) bucket(ctx context.Context, name string, item *recovery.Item) (*b
 		b.known = true
 	}
 	if b.made && !b.versioned && !b.plain && (item.DeleteMarker || !item.IsLatest || item.VersionID != nullVersion) {
-		switch err := s.core.EnableVersioning(ctx, name); {
-		case err == nil:
-			b.versioned = true
-		case lacks(err):
-			b.plain = true
-		default:
+		if err := s.version(ctx, b); err != nil {
 			return nil, err
 		}
 	}
 	return &bucket{name: name, made: b.made, versioned: b.versioned, locked: b.locked}, nil
+}
+
+func (s *Sink) named(name string) *bucket {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := s.buckets[name]
+	if b == nil {
+		b = &bucket{name: name}
+		s.buckets[name] = b
+	}
+	return b
 }
 
 func (s *Sink) look(ctx context.Context, b *bucket, item *recovery.Item) error {
@@ -66,12 +68,18 @@ func (s *Sink) look(ctx context.Context, b *bucket, item *recovery.Item) error {
 		return err
 	}
 	if !exists {
-		lock := item.Headers[lockMode] != "" || item.Headers[lockHold] != ""
-		err := s.core.MakeBucket(ctx, b.name, minio.MakeBucketOptions{Region: s.region, ObjectLocking: lock})
+		versioning, lock := !s.target.each && s.o.Versions, false
+		if s.target.each && s.o.Source != nil {
+			versioning, lock = s.o.Source(ctx, item.Bucket)
+		}
+		err := s.core.MakeBucket(ctx, b.name, minio.MakeBucketOptions{Region: s.o.Region, ObjectLocking: lock})
 		if err != nil && minio.ToErrorResponse(err).Code != minio.BucketAlreadyOwnedByYou { // which another process has made meanwhile
 			return err
 		}
 		b.made, b.versioned, b.locked = true, lock, lock
+		if versioning && !lock {
+			return s.version(ctx, b)
+		}
 		return nil
 	}
 	v, err := s.core.GetBucketVersioning(ctx, b.name)
@@ -83,11 +91,27 @@ func (s *Sink) look(ctx context.Context, b *bucket, item *recovery.Item) error {
 		_, _, _, _, err := s.core.GetObjectLockConfig(ctx, b.name)
 		b.locked = err == nil
 	}
-	if s.resume && !b.versioned {
-		// An earlier run may have made it and ended before it needed versioning.
-		b.made = s.empty(ctx, b.name)
+	if s.o.Resume && !b.versioned && s.empty(ctx, b.name) {
+		// An earlier run has made it, and ended before it could go on.
+		b.made = true
+		if s.target.each && s.o.Source != nil {
+			if versioning, _ := s.o.Source(ctx, item.Bucket); !versioning {
+				return nil
+			}
+			return s.version(ctx, b)
+		}
 	}
 	return nil
+}
+
+// version gives a bucket versioning, if the store has it.
+func (s *Sink) version(ctx context.Context, b *bucket) error {
+	err := s.core.EnableVersioning(ctx, b.name)
+	b.versioned, b.plain = err == nil, lacks(err)
+	if b.plain {
+		return nil
+	}
+	return err
 }
 
 // empty reports whether a bucket has nothing in it.

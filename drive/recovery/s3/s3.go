@@ -11,10 +11,10 @@
 // multipart object is uploaded in the parts it had, so that it gets the ETag that
 // clients knew, unless the store encrypts under a KMS. In buckets with versioning the
 // versions come in their order, with delete markers; they get new ids and times,
-// and the report says which. Buckets that are missing are made, with versioning
-// when the first version asks for it. In a bucket without versioning, that was
-// there before, only latest versions are stored, and nothing is overwritten.
-// Retention and legal hold are kept where the bucket has object lock.
+// and the report says which. Buckets that are missing are made, as
+// [Options.Source] says, or with versioning when a version needs it. In a bucket
+// without versioning that was there before only latest versions are stored, and nothing is
+// overwritten. Retention and legal hold are kept where the bucket has object lock.
 //
 // # Bounds
 //
@@ -28,10 +28,12 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
 
@@ -48,6 +50,13 @@ type Options struct {
 	Region string
 	// Transport makes the requests; nil is one with the defaults of minio-go.
 	Transport http.RoundTripper
+	// Source tells of a bucket on the drives whether its copy is to have versioning
+	// and object lock. It is asked once for each bucket that is made, and not where
+	// all go into one. Nil means neither.
+	Source func(ctx context.Context, bucket string) (versioning, lock bool)
+	// Versions are to come, not only latest ones: where all go into one bucket,
+	// it is made with versioning.
+	Versions bool
 	// Resume looks, before something is stored, whether an earlier run has
 	// stored it already and was ended before it could say so.
 	Resume bool
@@ -100,12 +109,13 @@ func (t Target) place(bucket, object string) (string, string) {
 type Sink struct {
 	core    *minio.Core
 	target  Target
-	region  string
-	resume  bool
+	o       Options
 	buffers *buffers
 
 	mu      sync.Mutex
 	buckets map[string]*bucket
+	earlier []uint64 // hashes of what Holds was asked for
+	sorted  bool
 }
 
 var _ recovery.ResumableSink = (*Sink)(nil)
@@ -125,7 +135,7 @@ func New(t Target, o Options) (*Sink, error) {
 	if err != nil {
 		return nil, fmt.Errorf("failed to use the S3 store: %w", err)
 	}
-	return &Sink{core: core, target: t, region: o.Region, resume: o.Resume, buffers: newBuffers(chunkSize, chunkCount), buckets: make(map[string]*bucket)}, nil
+	return &Sink{core: core, target: t, o: o, buffers: newBuffers(chunkSize, chunkCount), buckets: make(map[string]*bucket)}, nil
 }
 
 // Put stores a version; path is s3://bucket/key, with the id of the version that it
@@ -164,7 +174,7 @@ func (s *Sink) Delete(ctx context.Context, item *recovery.Item) (path string, er
 	if !b.versioned {
 		return "", nil
 	}
-	if s.resume && s.isMarker(ctx, bucketName, key) {
+	if s.o.Resume && s.isMarker(ctx, bucketName, key) {
 		return location(bucketName, key, ""), nil
 	}
 	if err := s.core.RemoveObject(ctx, bucketName, key, minio.RemoveObjectOptions{}); err != nil {
@@ -173,14 +183,36 @@ func (s *Sink) Delete(ctx context.Context, item *recovery.Item) (path string, er
 	return location(bucketName, key, ""), nil
 }
 
-// Holds asks for the size of what Put said it stored.
-func (s *Sink) Holds(ctx context.Context, path string, size int64) bool {
-	bucket, key, version, ok := parseLocation(path)
+// Holds believes what the report of an earlier run says: it was verified then. It
+// asks only whether the bucket is there.
+func (s *Sink) Holds(ctx context.Context, path string, _ int64) bool {
+	name, _, _, ok := parseLocation(path)
 	if !ok {
 		return false
 	}
-	info, err := s.core.StatObject(ctx, bucket, key, minio.StatObjectOptions{VersionID: version})
-	return err == nil && info.Size == size
+	s.mu.Lock()
+	s.earlier, s.sorted = append(s.earlier, xxhash.Sum64String(path)), false
+	s.mu.Unlock()
+	b := s.named(name)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.asked {
+		exists, err := s.core.BucketExists(ctx, name)
+		b.asked, b.exists = err == nil, exists
+	}
+	return b.exists
+}
+
+// told reports whether the report of an earlier run has that place.
+func (s *Sink) told(path string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.sorted {
+		slices.Sort(s.earlier)
+		s.sorted = true
+	}
+	_, ok := slices.BinarySearch(s.earlier, xxhash.Sum64String(path))
+	return ok
 }
 
 // Close ends nothing: every Put has ended its own.

@@ -63,12 +63,17 @@ func newStore(t testing.TB) *store {
 }
 
 func (s *store) sink(target string, resume bool) *s3.Sink {
+	return s.sinkWith(target, s3.Options{Resume: resume})
+}
+
+func (s *store) sinkWith(target string, o s3.Options) *s3.Sink {
 	s.t.Helper()
 	t, err := s3.ParseTarget(target)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	sink, err := s3.New(t, s3.Options{Endpoint: s.URL, AccessKey: "access", SecretKey: "secret", Region: "us-east-1", Resume: resume})
+	o.Endpoint, o.AccessKey, o.SecretKey, o.Region = s.URL, "access", "secret", "us-east-1"
+	sink, err := s3.New(t, o)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -356,7 +361,7 @@ func TestPut(t *testing.T) {
 			if len(s.uploads) > 0 {
 				t.Error("an upload is left")
 			}
-			if !sink.Holds(t.Context(), path, test.size) || sink.Holds(t.Context(), path, test.size+1) || sink.Holds(t.Context(), path+"x", test.size) {
+			if again := s.sink("s3://", true); !again.Holds(t.Context(), path, test.size) || again.Holds(t.Context(), "s3://other/o", 1) || again.Holds(t.Context(), "o", 1) {
 				t.Errorf("Holds does not know %s", path)
 			}
 		})
@@ -378,7 +383,8 @@ func TestMetadata(t *testing.T) {
 			delete(s.buckets, "source")
 			s.bucket("source", true)
 		}
-		if _, err := s.sink("s3://", false).Put(t.Context(), i, body(some(6*mib))); err != nil {
+		sink := s.sinkWith("s3://", s3.Options{Source: func(context.Context, string) (bool, bool) { return false, true }})
+		if _, err := sink.Put(t.Context(), i, body(some(6*mib))); err != nil {
 			t.Fatal(err)
 		}
 		h := s.buckets["source"].objects[object][0].header
@@ -443,6 +449,14 @@ func TestVersions(t *testing.T) {
 		if path, err := s.sink("s3://", true).Put(t.Context(), i, body(some(3))); err != nil || path != paths[3] || len(sizes(s)) != 4 {
 			t.Errorf("resumed: %s, %v, %v", path, err, sizes(s))
 		}
+		// What the report has is another version, with the same content.
+		again := s.sink("s3://", true)
+		for _, path := range paths {
+			again.Holds(t.Context(), path, 0)
+		}
+		if path, err := again.Put(t.Context(), i, body(some(3))); err != nil || path == paths[3] || len(sizes(s)) != 5 {
+			t.Errorf("resumed with the report: %s, %v, %v", path, err, sizes(s))
+		}
 	})
 	for _, why := range []string{"bucket without versioning", "store without versioning"} {
 		t.Run(why, func(t *testing.T) {
@@ -457,6 +471,25 @@ func TestVersions(t *testing.T) {
 			}
 		})
 	}
+	t.Run("as the source", func(t *testing.T) {
+		for _, versioning := range []bool{true, false} {
+			s := newStore(t)
+			sink := s.sinkWith("s3://", s3.Options{Source: func(context.Context, string) (bool, bool) { return versioning, false }})
+			if _, err := sink.Put(t.Context(), item("o", 1), body(some(1))); err != nil || s.buckets["source"].versioned != versioning {
+				t.Errorf("%v, want %v", err, versioning)
+			}
+			sink = s.sinkWith("s3://one", s3.Options{Versions: versioning})
+			if _, err := sink.Put(t.Context(), item("o", 1), body(some(1))); err != nil || s.buckets["one"].versioned != versioning {
+				t.Errorf("one bucket: %v, want %v", err, versioning)
+			}
+			// A run that ended between making a bucket and giving it versioning.
+			s.bucket("source", false)
+			sink = s.sinkWith("s3://", s3.Options{Resume: true, Source: func(context.Context, string) (bool, bool) { return versioning, false }})
+			if _, err := sink.Put(t.Context(), item("o", 1), body(some(1))); err != nil || s.buckets["source"].versioned != versioning {
+				t.Errorf("resumed: %v, want %v", err, versioning)
+			}
+		}
+	})
 	t.Run("resumed delete marker", func(t *testing.T) {
 		s := newStore(t)
 		i := item("o", 0)

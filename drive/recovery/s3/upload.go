@@ -132,13 +132,17 @@ func (u *upload) verify(ctx context.Context, got, want, version string) error {
 }
 
 // stored tells whether an earlier run has stored this as the latest version: one
-// that was ended after the store had answered.
+// that was ended after the store had answered, and before the report said so. What the
+// report has is another version with the same content.
 func (u *upload) stored(ctx context.Context, etag string) (version string, ok bool) {
-	if !u.sink.resume {
+	if !u.sink.o.Resume {
 		return "", false
 	}
 	info, err := u.sink.core.StatObject(ctx, u.bucket.name, u.key, minio.StatObjectOptions{})
 	if err != nil || info.Size != u.item.Size || strings.Trim(info.ETag, `"`) != etag {
+		return "", false
+	}
+	if u.sink.told(location(u.bucket.name, u.key, info.VersionID)) {
 		return "", false
 	}
 	for name, value := range u.item.UserMetadata {
