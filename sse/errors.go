@@ -49,15 +49,35 @@ func (e *MetadataError) Error() string {
 }
 func (e *MetadataError) Unwrap() error { return e.Err }
 
+// isEnvelope tells an entry of the keys from sizes, ETag and compression, and
+// from keys of which nothing is left but a trace.
+func (e *MetadataError) isEnvelope() bool {
+	switch e.Entry {
+	case metaActualSize, metaETag, metaCompression, metaChecksum, metaMultipart:
+		return false
+	}
+	return e.Problem != noSealedKey
+}
+
+const noSealedKey = "is present, but there is no sealed key"
+
 func tampered(entry, problem string) error {
 	return &MetadataError{Entry: entry, Problem: problem, Err: ErrTampered}
 }
 
 // A RequestError is a refused S3 request, with what S3 answers to it. It is
 // ErrInvalidRequest.
-type RequestError struct{ Response }
+type RequestError struct {
+	Response
+	problem string // for messages elsewhere, if it is not Response.Message
+}
 
-func (e *RequestError) Error() string { return fmt.Sprintf("%v: %s", ErrInvalidRequest, e.Message) }
+func (e *RequestError) Error() string {
+	if e.problem != "" {
+		return fmt.Sprintf("%v: %s", ErrInvalidRequest, e.problem)
+	}
+	return fmt.Sprintf("%v: %s", ErrInvalidRequest, e.Message)
+}
 func (e *RequestError) Unwrap() error { return ErrInvalidRequest }
 
 // Kind names a sort of failure, the same in messages, reports and hints.
@@ -130,6 +150,8 @@ type Response struct {
 	Message string
 }
 
+// The failures whose answer is the same whatever was asked (SSE spec section
+// 11.1), the first that fits.
 var responses = []struct {
 	err error
 	Response
@@ -138,31 +160,61 @@ var responses = []struct {
 	{kms.ErrKeyExists, Response{http.StatusConflict, "kms:KeyAlreadyExists", "key with given key ID already exists"}},
 	{kms.ErrNotPermitted, Response{http.StatusForbidden, "kms:NotAuthorized", "insufficient permissions to perform KMS operation"}},
 	{kms.ErrNotAuthentic, Response{http.StatusBadRequest, "kms:InvalidCiphertextException", "failed to decrypt ciphertext"}},
-	{kms.ErrNotConfigured, Response{http.StatusNotImplemented, "NotImplemented", "Server side encryption specified but KMS is not configured"}},
+	{kms.ErrNotConfigured, Response{http.StatusNotImplemented, "NotImplemented", "Server side encryption specified but KMS is not configured (KMS not configured for a server side encrypted objects)"}},
 	{kms.ErrInvalidKeyID, Response{http.StatusBadRequest, "InvalidArgument", "the KMS key ID is not valid"}},
 	{kms.ErrUnsupported, Response{http.StatusNotImplemented, "kms:NotSupported", "requested KMS functionality is not supported"}},
-	{kms.ErrUnreachable, Response{http.StatusServiceUnavailable, "ServiceUnavailable", "the key server is not reachable"}},
-	{ErrCustomerKeyRequired, Response{http.StatusBadRequest, "InvalidRequest", "The object was stored using a form of Server Side Encryption. The correct parameters must be provided to retrieve the object."}},
-	{ErrCustomerKeyNotApplicable, Response{http.StatusBadRequest, "InvalidRequest", "The object was stored using a form of Server Side Encryption. The correct parameters must be provided to retrieve the object."}},
+	{ErrCustomerKeyRequired, storedEncrypted},
+	{ErrCustomerKeyNotApplicable, storedEncrypted},
 	{ErrRange, Response{http.StatusRequestedRangeNotSatisfiable, "InvalidRange", "The requested range is not satisfiable"}},
 	{ErrNotAuthentic, Response{http.StatusForbidden, "AccessDenied", "Access Denied."}},
 	{ErrNotEncrypted, Response{http.StatusBadRequest, "InvalidRequest", "The encryption parameters are not applicable to this object."}},
-	{ErrUnsupported, Response{http.StatusNotImplemented, "NotImplemented", "the object's form of encryption is not supported"}},
+	{stream.ErrTooLarge, Response{http.StatusBadRequest, "EntityTooLarge", "Your proposed upload exceeds the maximum allowed object size."}},
 	{ErrInvalidRequest, Response{http.StatusBadRequest, "InvalidRequest", "Invalid Request"}},
+	{ErrTampered, damagedObject},
+	{stream.ErrTampered, damagedObject},
+	{stream.ErrTruncated, damagedObject},
+	{ErrUnsupported, Response{http.StatusNotImplemented, "NotImplemented", "the object's form of encryption is not supported"}},
+	{stream.ErrUnsupported, Response{http.StatusNotImplemented, "NotImplemented", "the object's form of encryption is not supported"}},
 }
 
-// ErrorResponse says what to answer to err (SSE spec section 11.1). Damaged
-// objects and everything unknown are 500 InternalError: the specification's
-// 206 for a tampered object would tell clients that they got one.
+var (
+	storedEncrypted = Response{http.StatusBadRequest, "InvalidRequest", "The object was stored using a form of Server Side Encryption. The correct parameters must be provided to retrieve the object."}
+	// MinIO answers 206, which tells clients that they got an object.
+	damagedObject = Response{http.StatusInternalServerError, "XMinioObjectTampered", "The object was tampered with or is damaged"}
+	internalError = Response{http.StatusInternalServerError, "InternalError", "We encountered an internal error, please try again."}
+)
+
+// kmsFailures are the answers to everything else that a key server did not do:
+// it is not there, or not able to.
+var kmsFailures = map[kms.Operation]Response{
+	kms.OpGenerateKey: {http.StatusInternalServerError, "kms:KeyGenerationFailed", "failed to generate data key with KMS key"},
+	kms.OpDecrypt:     {http.StatusInternalServerError, "kms:DecryptionFailed", "failed to decrypt ciphertext with KMS key"},
+	kms.OpEncrypt:     {http.StatusInternalServerError, "kms:EncryptionFailed", "failed to encrypt plaintext with KMS key"},
+	kms.OpCreateKey:   {http.StatusInternalServerError, "kms:KeyCreationFailed", "failed to create KMS key"},
+}
+
+// ErrorResponse says what to answer to err (SSE spec section 11.1). What
+// nothing is known of is 500 InternalError. Once a body was begun there is no
+// answer left: cut the connection.
 func ErrorResponse(err error) Response {
 	var request *RequestError
 	if errors.As(err, &request) {
 		return request.Response
+	}
+	var metadata *MetadataError
+	if errors.As(err, &metadata) && metadata.isEnvelope() {
+		return Response{http.StatusBadRequest, "XMinioEncryptionError", "The encrypted object's metadata is malformed: " + metadata.Entry + " " + metadata.Problem}
 	}
 	for _, r := range responses {
 		if errors.Is(err, r.err) {
 			return r.Response
 		}
 	}
-	return Response{http.StatusInternalServerError, "InternalError", "We encountered an internal error, please try again."}
+	var failure *kms.Error
+	if errors.As(err, &failure) {
+		if r, ok := kmsFailures[failure.Op]; ok {
+			return r
+		}
+	}
+	return internalError
 }

@@ -117,7 +117,7 @@ func inFIPS(t *testing.T, mode string) {
 	for k, v := range customerHeaders("0123456789abcdef0123456789abcdef") {
 		h.Set(k, v)
 	}
-	r, err := sse.ParseRequest(h)
+	r, err := sse.ParseRequest(sse.PutObject, object, h, nil)
 	if err != nil || r.Method != sse.C {
 		t.Errorf("ParseRequest: %v, %v", r.Method, err)
 	}

@@ -98,6 +98,9 @@ func FuzzParseRequest(f *testing.F) {
 	f.Add(strings.ToLower(amz), "aws:kms", amz+"-Aws-Kms-Key-Id", "arn:aws:kms:k")
 	f.Add(metaIV, "x", "", "")
 	f.Fuzz(func(t *testing.T, k1, v1, k2, v2 string) {
+		if k := sse.KindOf(parseOnly(sse.CopyObject, k1, v1, k2, v2)); k != sse.KindNone && k != sse.KindInvalidRequest {
+			t.Fatalf("copy: %s", k)
+		}
 		h := http.Header{}
 		for name, value := range customerHeaders(key) {
 			if strings.HasPrefix(k1, "X-Amz-Server-Side-Encryption-C") {
@@ -106,7 +109,7 @@ func FuzzParseRequest(f *testing.F) {
 		}
 		h[k1] = []string{v1}
 		h[k2] = append(h[k2], v2)
-		r, err := sse.ParseRequest(h)
+		r, err := sse.ParseRequest(sse.PutObject, object, h, nil)
 		if err != nil {
 			if sse.KindOf(err) != sse.KindInvalidRequest || sse.ErrorResponse(err).Status != 400 || strings.Contains(err.Error(), key) {
 				t.Fatalf("%v: %+v", err, sse.ErrorResponse(err))
@@ -114,7 +117,7 @@ func FuzzParseRequest(f *testing.F) {
 			return
 		}
 		for name := range h {
-			if sse.IsReservedMetadata(name) {
+			if sse.IsReservedMetadata(name) || sse.IsReservedHeader(name) {
 				t.Fatalf("%q was let through", name)
 			}
 			for _, asks := range []string{"", "-Aws-Kms-Key-Id", "-Context", "-Customer-Algorithm", "-Customer-Key", "-Customer-Key-Md5"} {
@@ -125,6 +128,36 @@ func FuzzParseRequest(f *testing.F) {
 		}
 		if r.Method == sse.C || r.Method == sse.S3 {
 			seal(t, newClient(t), r, object, []byte("data"), nil)
+		}
+	})
+}
+
+// parseOnly parses two headers as those of a request to op.
+func parseOnly(op sse.Operation, k1, v1, k2, v2 string) error {
+	_, err := sse.ParseRequest(op, object, http.Header{k1: {v1}, k2: {v2}}, nil)
+	return err
+}
+
+// FuzzBucketEncryption: whatever is accepted is one of the two that exist, and
+// the same after a round trip.
+func FuzzBucketEncryption(f *testing.F) {
+	for _, body := range []string{"", "<x/>", rule("<SSEAlgorithm>AES256</SSEAlgorithm>"), rule("<SSEAlgorithm>aws:kms</SSEAlgorithm><KMSMasterKeyID>arn:aws:kms:a&amp;b</KMSMasterKeyID>") + "<!-- end -->"} {
+		f.Add([]byte(body))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		b, err := sse.ParseBucketEncryption(body)
+		if err != nil {
+			if r := sse.ErrorResponse(err); r.Code != "MalformedXML" || r.Status != 400 || b != (sse.BucketEncryption{}) {
+				t.Fatalf("%+v", r)
+			}
+			return
+		}
+		text, err := b.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, err := sse.ParseBucketEncryption(text); err != nil || again != b {
+			t.Fatalf("%+v became %+v, %v", b, again, err)
 		}
 	})
 }

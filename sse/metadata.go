@@ -39,6 +39,52 @@ func IsReservedMetadata(name string) bool {
 	return len(name) >= len(reservedPrefix) && strings.EqualFold(name[:len(reservedPrefix)], reservedPrefix)
 }
 
+// reservedHeaders are prefixes of request headers, in lower case, that stand for
+// internal entries: by their own name, as user metadata for backends that drop
+// the prefix of that, and as MinIO's replication sends them (SSE spec section 10),
+// which once let any client set its own sealed key (CVE-2026-34204).
+var reservedHeaders = [...]string{
+	reservedPrefix,
+	"x-amz-meta-" + reservedPrefix,
+	"x-minio-replication-server-side-encryption-",
+	"x-minio-replication-encrypted-multipart",
+	"x-minio-replication-actual-object-size",
+	"x-minio-replication-ssec-crc",
+}
+
+// IsReservedHeader reports whether a request header of that name, in any case,
+// would set internal metadata. [ParseRequest] refuses it.
+func IsReservedHeader(name string) bool {
+	for _, prefix := range reservedHeaders {
+		if len(name) >= len(prefix) && strings.EqualFold(name[:len(prefix)], prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// neverStored are request headers, in lower case, that say how to encrypt or
+// what a client's own encryption hid.
+var neverStored = [...]string{
+	"x-amz-server-side-encryption",
+	"x-amz-copy-source-server-side-encryption",
+	"x-amz-meta-x-amz-unencrypted-content-length",
+	"x-amz-meta-x-amz-unencrypted-content-md5",
+}
+
+// IsStorable reports whether a backend may keep a request header of that name
+// with an object: not those of encryption, customer keys among them, and not the
+// reserved ones. A user's metadata must not end up under the name "etag" either,
+// which is that of an entry of this package.
+func IsStorable(name string) bool {
+	for _, prefix := range neverStored {
+		if len(name) >= len(prefix) && strings.EqualFold(name[:len(prefix)], prefix) {
+			return false
+		}
+	}
+	return !IsReservedHeader(name) && !strings.EqualFold(name, metaETag)
+}
+
 // encodeContext returns the stored form of the client's own pairs.
 func encodeContext(ad kms.AssociatedData) string {
 	return base64.StdEncoding.EncodeToString(ad.Canonical())
@@ -58,7 +104,7 @@ func methodOf(m map[string]string) (Method, error) {
 	}
 	for _, entry := range []string{metaMultipart, metaIV, metaAlgorithm, metaKMSKeyID, metaSealedDataKey, metaContext} {
 		if _, ok := m[entry]; ok {
-			return None, tampered(entry, "is present, but there is no sealed key")
+			return None, tampered(entry, noSealedKey)
 		}
 	}
 	return None, ErrNotEncrypted

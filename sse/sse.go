@@ -17,8 +17,9 @@
 //	              upload DARE 2.0(HMAC-SHA256(object key; n), part)
 //
 // Start with [Encrypt] and [Open]; [NewMultipart] is Encrypt for an object in
-// parts, [Rewrap] changes keys without touching data, [ParseRequest] reads the
-// headers of an S3 request, [ErrorResponse] says what to answer to a failure.
+// parts, [Rewrap] changes keys without touching data. For S3 servers
+// [ParseRequest] reads the headers of a request, [Request.AddResponseHeaders]
+// writes those of the answer, [ErrorResponse] says what to answer to a failure.
 //
 // # What is guaranteed
 //

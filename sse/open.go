@@ -1,0 +1,21 @@
+package sse
+
+import (
+	"context"
+	"errors"
+
+	"github.com/objseal/objseal/kms"
+)
+
+// OpenAny is Open, and OpenPlain for an object whose metadata has no trace of
+// encryption: for backends that store both. Whoever can strip all of the
+// encryption metadata turns the one into the other, and then reads the
+// ciphertext of a sealed object, or puts bytes of his own in its place: a backend
+// that knows better, by the bucket or by a list of its own, sets
+// [OpenOptions.RequireEncrypted].
+func OpenAny(ctx context.Context, client *kms.Client, n ObjectName, s Stored, o *OpenOptions) (*Object, error) {
+	if _, err := methodOf(s.Metadata); errors.Is(err, ErrNotEncrypted) && (o == nil || !o.RequireEncrypted && o.CustomerKey.IsZero()) {
+		return OpenPlain(n, s, o)
+	}
+	return Open(ctx, client, n, s, o)
+}
