@@ -9,6 +9,7 @@ import (
 	"hash"
 	"hash/crc32"
 	"hash/crc64"
+	"net/http"
 )
 
 // ChecksumType is an S3 checksum algorithm, in the numbering of the stored
@@ -128,7 +129,98 @@ func cut(b []byte, n int) (head, rest []byte) {
 	return b[:n:n], b[n:]
 }
 
-// appendChecksum writes the record of a checksum over a whole object.
-func appendChecksum(b []byte, t ChecksumType, sum []byte) []byte {
-	return append(binary.AppendUvarint(b, uint64(t)), sum...)
+// appendChecksum writes the record of a checksum.
+func appendChecksum(b []byte, c Checksum) []byte {
+	flags := uint64(c.Type)
+	if c.PartCount > 0 {
+		flags |= flagMultipart
+		if !c.Composite {
+			flags |= flagFullObject
+		}
+		if len(c.Parts) == c.PartCount {
+			flags |= flagIncludesParts
+		}
+	}
+	b = append(binary.AppendUvarint(b, flags), c.Value...)
+	if c.PartCount > 0 {
+		b = binary.AppendUvarint(b, uint64(c.PartCount))
+		if flags&flagIncludesParts != 0 {
+			for _, part := range c.Parts {
+				b = append(b, part...)
+			}
+		}
+	}
+	return b
+}
+
+// combine makes the checksum of a multipart object of those of its parts,
+// without their bytes: the hash over their digests, or that of the whole, which
+// only CRCs can do.
+func combine(t ChecksumType, full bool, parts []CompletedPart) (Checksum, error) {
+	c := Checksum{Type: t, Composite: !full, PartCount: len(parts)}
+	size := checksums[t].new().Size()
+	total := checksums[t].new()
+	var crc uint64
+	for i, p := range parts {
+		if len(p.Checksum) != size {
+			return Checksum{}, &RequestError{Response: Response{http.StatusBadRequest, "InvalidPart", fmt.Sprintf("The %s checksum of part %d is missing or has another length.", t, p.Number)}}
+		}
+		c.Parts = append(c.Parts, p.Checksum)
+		total.Write(p.Checksum)
+		if !full {
+			continue
+		}
+		// CRCs of two runs of bytes make that of both: shift the first by the
+		// length of the second.
+		var sum [8]byte
+		copy(sum[8-size:], p.Checksum)
+		next := binary.BigEndian.Uint64(sum[:])
+		if i > 0 {
+			next ^= crcShift(t, crc, p.ActualSize)
+		}
+		crc = next
+	}
+	c.Value = total.Sum(nil)
+	if full {
+		c.Value = binary.BigEndian.AppendUint64(nil, crc)[8-size:]
+	}
+	return c, nil
+}
+
+// crcPolynomials are those of the CRCs, bit-reversed, with their width.
+var crcPolynomials = map[ChecksumType]struct {
+	poly  uint64
+	width uint
+}{
+	CRC32:     {crc32.IEEE, 32},
+	CRC32C:    {crc32.Castagnoli, 32},
+	CRC64NVME: {0x9a6c9329ac4bc9b5, 64},
+}
+
+// crcShift is crc · x^8n modulo the polynomial of t: what crc becomes behind n
+// zero bytes, without the complements at both ends, which cancel out.
+func crcShift(t ChecksumType, crc uint64, n int64) uint64 {
+	p := crcPolynomials[t]
+	one := uint64(1) << (p.width - 1) // x^0: the bits are reversed
+	mul := func(a, b uint64) (product uint64) {
+		for bit := one; bit != 0; bit >>= 1 {
+			if a&bit != 0 {
+				product ^= b
+			}
+			if b&1 != 0 {
+				b = b>>1 ^ p.poly
+			} else {
+				b >>= 1
+			}
+		}
+		return product
+	}
+	power := one >> 8 // x^8
+	for ; n > 0; n >>= 1 {
+		if n&1 != 0 {
+			crc = mul(crc, power)
+		}
+		power = mul(power, power)
+	}
+	return crc
 }

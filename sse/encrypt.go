@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"net/http"
 
 	"github.com/objseal/objseal/kms"
 	"github.com/objseal/objseal/stream"
@@ -21,6 +22,13 @@ type EncryptOptions struct {
 	ETag     []byte        // with ETagSupplied: the plaintext's MD5, 16 bytes
 	Policy   ETagPolicy    // default: ETagMD5
 	Checksum ChecksumType  // also compute, seal and store this one; default: none
+	// NewMD5 makes the hash of ETagMD5; default: crypto/md5. It is for one that
+	// hashes several uploads at once, as the instructions of one MD5 keep no
+	// processor busy.
+	NewMD5 func() hash.Hash
+	// ContentMD5 is what the client sent as Content-MD5, 16 bytes, for ETagMD5. A
+	// body with another MD5 makes the upload fail at its end, with a *RequestError.
+	ContentMD5 []byte
 	// Size is the number of plaintext bytes that the client announced; nil if it
 	// announced none. A body of another length makes the upload fail with
 	// ErrInvalidRequest at its end.
@@ -55,13 +63,16 @@ func (o *EncryptOptions) orDefault() (EncryptOptions, error) {
 		return EncryptOptions{}, fmt.Errorf("%w: a supplied ETag has %d bytes", ErrInvalidRequest, md5.Size)
 	case o.Checksum != NoChecksum && !o.Checksum.known():
 		return EncryptOptions{}, fmt.Errorf("%w: unknown checksum type %d", ErrInvalidRequest, uint32(o.Checksum))
+	case o.ContentMD5 != nil && (len(o.ContentMD5) != md5.Size || o.Policy != ETagMD5):
+		return EncryptOptions{}, &RequestError{Response: Response{http.StatusBadRequest, "InvalidDigest", "The Content-Md5 you specified is not valid."}}
 	case o.Workers < 0:
 		return EncryptOptions{}, fmt.Errorf("%w: %d workers", ErrInvalidRequest, o.Workers)
 	case o.Size != nil && *o.Size < 0:
 		return EncryptOptions{}, fmt.Errorf("%w: announced size of %d bytes", ErrInvalidRequest, *o.Size)
 	}
 	opts := *o
-	opts.ETag = bytes.Clone(o.ETag) // used at the end only, when the caller's may hold another one
+	// Used at the end only, when the caller's may hold another one.
+	opts.ETag, opts.ContentMD5 = bytes.Clone(o.ETag), bytes.Clone(o.ContentMD5)
 	return opts, nil
 }
 
@@ -89,6 +100,7 @@ type Upload struct {
 	finished       bool
 	etag           [md5.Size]byte
 	sealedETag     [md5.Size + stream.Overhead]byte
+	checksum       Checksum
 	sealedChecksum []byte
 }
 
@@ -148,7 +160,13 @@ func (u *Upload) begin(ctx context.Context, streamKey objectKey, body io.Reader)
 		u.body.want = *u.opts.Size
 	}
 	if u.opts.Policy == ETagMD5 {
-		u.body.md5 = md5.New()
+		if u.body.md5 = md5.New(); u.opts.NewMD5 != nil {
+			u.body.md5 = u.opts.NewMD5()
+		}
+		if u.body.md5.Size() != md5.Size {
+			u.key.Wipe()
+			return nil, fmt.Errorf("failed to encrypt %s: %w: the hash of NewMD5 is no MD5", u.name, ErrInvalidRequest)
+		}
 	}
 	if u.opts.Checksum != NoChecksum {
 		u.body.checksum = checksums[u.opts.Checksum].new()
@@ -220,13 +238,17 @@ func (u *Upload) finish() error {
 		randomETag(&u.etag)
 	default:
 		u.body.md5.Sum(u.etag[:0])
+		if u.opts.ContentMD5 != nil && !bytes.Equal(u.etag[:], u.opts.ContentMD5) {
+			return &RequestError{Response: Response{http.StatusBadRequest, "BadDigest", "The Content-Md5 you specified did not match what we received."}}
+		}
 	}
 	if _, err := u.key.sealValue(u.sealedETag[:0], labelETag, u.etag[:]); err != nil {
 		return err
 	}
 	if u.body.checksum != nil {
 		var err error
-		record := appendChecksum(nil, u.opts.Checksum, u.body.checksum.Sum(nil))
+		u.checksum = Checksum{Type: u.opts.Checksum, Value: u.body.checksum.Sum(nil)}
+		record := appendChecksum(nil, u.checksum)
 		if u.sealedChecksum, err = u.key.sealValue(nil, labelChecksum, record); err != nil {
 			return err
 		}
@@ -278,6 +300,17 @@ func (u *Upload) ETag() string {
 	return u.storedETag().display(u.method, u.etag[:])
 }
 
+// Checksum is the one that the options asked for, valid after the end of the
+// ciphertext; before it, and if they asked for none, its Type is NoChecksum. What
+// the client said of it in a header or a trailer is compared by the backend, which
+// keeps nothing of an upload that differs.
+func (u *Upload) Checksum() Checksum {
+	if !u.finished {
+		return Checksum{}
+	}
+	return u.checksum
+}
+
 // Size is the number of plaintext bytes read so far; StoredSize that of the
 // ciphertext bytes handed out.
 func (u *Upload) Size() int64       { return u.body.n }
@@ -310,7 +343,7 @@ func (b *uploadBody) Read(p []byte) (int, error) {
 	}
 	b.n += int64(n)
 	if b.want >= 0 && (b.n > b.want || err == io.EOF && b.n < b.want) {
-		return n, fmt.Errorf("%w: the body has not the %d bytes announced", ErrInvalidRequest, b.want)
+		return n, &RequestError{Response{http.StatusBadRequest, "IncompleteBody", "You did not provide the number of bytes specified by the Content-Length HTTP header"}, fmt.Sprintf("the body has not the %d bytes announced", b.want)}
 	}
 	return n, err
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"net/http"
 	"strconv"
 	"strings"
 
@@ -109,7 +110,8 @@ func multipartETag(parts []CompletedPart) (string, error) {
 	for _, p := range parts {
 		b, err := hex.DecodeString(strings.Trim(p.ETag, `"`))
 		if err != nil || len(b) != md5.Size {
-			return "", fmt.Errorf("%w: the ETag of part %d has not 32 hexadecimal digits", ErrInvalidRequest, p.Number)
+			return "", &RequestError{Response{http.StatusBadRequest, "InvalidPart", "One or more of the specified parts could not be found.  The part may not have been uploaded, or the specified entity tag may not match the part's entity tag."},
+				fmt.Sprintf("the ETag of part %d has not 32 hexadecimal digits", p.Number)}
 		}
 		all = append(all, b...)
 	}

@@ -3,6 +3,7 @@ package sse
 import (
 	"errors"
 	"fmt"
+	"net/http"
 
 	"github.com/objseal/objseal/stream"
 )
@@ -152,49 +153,111 @@ func (r Range) resolve(size int64) (off, n int64, err error) {
 	return r.Offset, n, nil
 }
 
-// A segment is what must be opened of one span.
-type segment struct {
-	part     int
-	packages stream.Range
-
-	// For the S2 stream in the packages: plaintext bytes to drop and to
-	// deliver, and whether the stream must end behind them.
-	skip, n int64
-	toEnd   bool
+// A Plan says which stored bytes a read of a range fetches, and what is made of
+// them (SSE spec section 8; for compressed objects section 7).
+type Plan struct {
+	Offset, Length int64     // stored bytes to fetch, counted across all parts: one run
+	Start, Size    int64     // plaintext bytes that the read yields, within the object
+	Segments       []Segment // in order, one for each part with bytes in the run
 }
 
-// A window says what to fetch for a plaintext range and what to make of it
-// (SSE spec section 8; for compressed objects section 7).
-type window struct {
-	offset, length int64 // stored bytes to fetch, across parts
-	segments       []segment
+// A Segment is what is opened of one stream: of the object, or of one part.
+type Segment struct {
+	Part     int          // number, 0 if the object is one stream
+	Packages stream.Range // counted within the stream; of an object without encryption just bytes
+
+	// For the S2 stream in the packages of a compressed object: plaintext bytes to
+	// drop and to deliver. Else Packages tells them, and Skip is 0.
+	Skip, N int64
+
+	toEnd bool // the S2 stream must end behind them
 }
 
-// window finds the packages of the plaintext bytes [off, off+n). An S2 stream
-// is read from its start. One that should be empty is read too where it lies
-// in the range: what is fetched has no gaps, and nothing hides there.
-func (l layout) window(off, n int64) (w window, err error) {
+// plan finds the packages of r. An S2 stream is read from its start. One that
+// should be empty is read too where it lies in the range: what is fetched has
+// no gaps, and nothing hides there.
+func (l layout) plan(r Range) (w Plan, err error) {
+	off, n, err := r.resolve(l.size)
+	if err != nil {
+		return Plan{}, err
+	}
+	w.Start, w.Size = off, n
 	var plain, stored int64 // before the span at hand
 	for _, p := range l.spans {
 		first, last := max(off-plain, 0), min(off+n-plain, p.actual)
 		if first < last || first == last && p.actual == 0 && p.stored > 0 {
-			s := segment{part: p.part, skip: first, n: last - first, toEnd: last == p.actual}
+			s := Segment{Part: p.part, N: last - first, toEnd: last == p.actual}
 			if l.compressed {
-				first, last = 0, p.packed
+				s.Skip, first, last = first, 0, p.packed
 			}
 			if l.plain {
-				s.packages = stream.Range{Offset: first, Length: last - first}
-			} else if s.packages, err = stream.PackageRange(p.packed, first, last-first); err != nil {
-				return window{}, err
+				s.Packages = stream.Range{Offset: first, Length: last - first, N: last - first}
+			} else if s.Packages, err = stream.PackageRange(p.packed, first, last-first); err != nil {
+				return Plan{}, err
 			}
-			if w.segments == nil {
-				w.offset = stored + s.packages.Offset
+			if w.Segments == nil {
+				w.Offset = stored + s.Packages.Offset
 			}
-			w.length += s.packages.Length
-			w.segments = append(w.segments, s)
+			w.Length += s.Packages.Length
+			w.Segments = append(w.Segments, s)
 		}
 		plain += p.actual
 		stored += p.stored
 	}
 	return w, nil
+}
+
+// PlanRange is [Object.Plan] for an encrypted object, from its metadata alone:
+// it needs no key and calls nobody, so that the bytes can be on their way while
+// the key server is asked. The errors are those of Describe, and ErrRange.
+func PlanRange(s Stored, r Range) (Plan, error) {
+	if _, err := parseEnvelope(s.Metadata); err != nil {
+		return Plan{}, err
+	}
+	l, err := layoutOf(s)
+	if err != nil {
+		return Plan{}, err
+	}
+	return l.plan(r)
+}
+
+// Plan says what a Reader over r fetches. A package without a byte of r is not
+// in it, except for compressed objects, whose streams are read from their start.
+func (o *Object) Plan(r Range) (Plan, error) {
+	p, err := o.layout.plan(r)
+	if err != nil {
+		return Plan{}, fmt.Errorf("failed to plan a read of %s: %w", o.name, err)
+	}
+	return p, nil
+}
+
+// PartCount is the number of parts of a multipart object, else 0: what
+// x-amz-mp-parts-count shows.
+func (o *Object) PartCount() int {
+	if !o.Multipart {
+		return 0
+	}
+	return len(o.layout.spans)
+}
+
+// errPartNumber is S3's answer to a partNumber that an object does not have.
+var errPartNumber = &RequestError{Response: Response{http.StatusRequestedRangeNotSatisfiable, "InvalidPartNumber", "The requested partnumber is not satisfiable"}}
+
+// PartRange is the range of the plaintext that was sent as part number, for a
+// GET or HEAD with partNumber; an object in one stream is its own part 1. Where a
+// part is all there is it is Whole. Plan tells where the range begins. A
+// *RequestError says that there is no such part; an empty one among others
+// has a Length of 0, which no Reader takes.
+func (o *Object) PartRange(number int) (Range, error) {
+	var off int64
+	for _, p := range o.layout.spans {
+		if max(p.part, 1) == number {
+			if len(o.layout.spans) == 1 {
+				return Whole, nil
+			}
+			return Range{off, p.actual}, nil
+		}
+		off += p.actual
+	}
+	return Range{}, fmt.Errorf("object %s: %w", o.name, errPartNumber)
 }

@@ -1,10 +1,13 @@
 package sse
 
 import (
+	"bytes"
 	"context"
+	"crypto/fips140"
 	"fmt"
 	"io"
 	"maps"
+	"net/http"
 	"strconv"
 
 	"github.com/objseal/objseal/kms"
@@ -29,6 +32,21 @@ type CompletedPart struct {
 	Number     int    // 1 to 10000
 	ETag       string // as the client saw and sent it: 32 hexadecimal digits, perhaps in quotes
 	ActualSize int64  // plaintext bytes
+	Checksum   []byte // digest of the plaintext, if CompleteOptions ask for one
+}
+
+// CompleteOptions are the settings of CompleteWith. The zero value stores no
+// checksum.
+type CompleteOptions struct {
+	// Checksum is stored with the object, made of those of its parts.
+	Checksum ChecksumType
+	// FullObject makes it that of the whole plaintext, as S3's type FULL_OBJECT,
+	// which CRCs can be, and CRC64NVME must; else it is COMPOSITE, over the digests of
+	// the parts.
+	FullObject bool
+	// Want is the digest that the client sent, nil if it sent none. Another one
+	// is refused.
+	Want []byte
 }
 
 // NewMultipart makes the object key of a multipart upload, as Encrypt does for
@@ -87,30 +105,97 @@ func (m *Multipart) Part(ctx context.Context, number int, body io.Reader, o *Enc
 }
 
 // Wipe overwrites the object key. Parts already begun go on with their own
-// copy; new ones fail. Metadata and Complete need no key.
+// copy; new ones fail. Metadata and Complete need no key, but a checksum does.
 func (m *Multipart) Wipe() { m.key.wipe() }
 
-// Complete returns the metadata of the finished object, which consists of parts
-// in this order. That the ETags are those of the parts is the backend's to
-// check: it compares them with Upload.ETag. ErrInvalidRequest if the numbers do
-// not rise, or an ETag or size cannot be one.
+// OpenPart returns the ETag and the checksums of a part from its stored metadata,
+// as clients see them: for ListParts, and for the comparison at completion.
+func (m *Multipart) OpenPart(metadata map[string]string) (etag string, sums []Checksum, err error) {
+	key, err := m.key.borrow()
+	if err != nil {
+		return "", nil, fmt.Errorf("failed to open a part of %s: %w", m.name, err)
+	}
+	defer key.Wipe()
+	stored, err := parseETag(metadata)
+	var opened []byte
+	if err == nil {
+		opened, err = stored.open(key, false)
+	}
+	if sealed := metadata[metaChecksum]; sealed != "" && err == nil {
+		var records []byte
+		records, err = key.openValue(labelChecksum, []byte(sealed), false)
+		sums = parseChecksums(records)
+	}
+	if err != nil {
+		return "", nil, fmt.Errorf("failed to open a part of %s: %w", m.name, err)
+	}
+	return stored.display(m.method, opened), sums, nil
+}
+
+// Complete is CompleteWith without options. It needs no key.
 func (m *Multipart) Complete(parts []CompletedPart) (map[string]string, error) {
+	return m.CompleteWith(parts, nil)
+}
+
+// CompleteWith returns the metadata of the finished object, which consists of
+// parts in this order. That the ETags are those of the parts is the backend's to
+// check: it compares them with Upload.ETag, or OpenPart. *RequestError if the
+// numbers do not rise, or an ETag, size or checksum cannot be one.
+func (m *Multipart) CompleteWith(parts []CompletedPart, o *CompleteOptions) (map[string]string, error) {
+	out, err := m.complete(parts, o)
+	if err != nil {
+		return nil, fmt.Errorf("failed to complete %s: %w", m.name, err)
+	}
+	return out, nil
+}
+
+var errPartOrder = &RequestError{Response: Response{http.StatusBadRequest, "InvalidPartOrder", "The list of parts was not in ascending order. The parts list must be specified in order by part number."}}
+
+func (m *Multipart) complete(parts []CompletedPart, o *CompleteOptions) (map[string]string, error) {
 	var size int64
 	for i, p := range parts {
-		if p.Number < 1 || p.Number > maxPartNumber || p.ActualSize < 0 || p.ActualSize > maxActualSize || i > 0 && p.Number <= parts[i-1].Number {
-			return nil, fmt.Errorf("failed to complete %s: %w: part %d is out of order, or of %d bytes", m.name, ErrInvalidRequest, p.Number, p.ActualSize)
+		switch {
+		case i > 0 && p.Number <= parts[i-1].Number:
+			return nil, errPartOrder
+		case p.Number < 1 || p.Number > maxPartNumber || p.ActualSize < 0 || p.ActualSize > maxActualSize:
+			return nil, invalidRequest(fmt.Sprintf("part number %d, of %d bytes", p.Number, p.ActualSize))
 		}
 		size += p.ActualSize
 	}
 	if len(parts) == 0 {
-		return nil, fmt.Errorf("failed to complete %s: %w: no parts", m.name, ErrInvalidRequest)
+		return nil, invalidRequest("a multipart object has at least one part")
 	}
 	etag, err := multipartETag(parts)
 	if err != nil {
-		return nil, fmt.Errorf("failed to complete %s: %w", m.name, err)
+		return nil, err
 	}
 	out := maps.Clone(m.initial)
 	out[metaETag] = etag
 	out[metaActualSize] = strconv.FormatInt(size, 10)
+	if o == nil || o.Checksum == NoChecksum {
+		return out, nil
+	}
+	_, isCRC := crcPolynomials[o.Checksum]
+	if !o.Checksum.known() || o.FullObject && !isCRC || !o.FullObject && o.Checksum == CRC64NVME {
+		return nil, invalidRequest(fmt.Sprintf("the checksum type of a multipart object cannot be that for %s", o.Checksum))
+	}
+	var sum Checksum
+	fips140.WithoutEnforcement(func() { sum, err = combine(o.Checksum, o.FullObject, parts) }) // SHA-1 protects nothing here
+	if err != nil {
+		return nil, err
+	}
+	if o.Want != nil && !bytes.Equal(o.Want, sum.Value) {
+		return nil, &RequestError{Response: Response{http.StatusBadRequest, "BadDigest", fmt.Sprintf("The %s you specified did not match the calculated checksum.", o.Checksum)}}
+	}
+	key, err := m.key.borrow()
+	if err != nil {
+		return nil, err
+	}
+	defer key.Wipe()
+	sealed, err := key.sealValue(nil, labelChecksum, appendChecksum(nil, sum))
+	if err != nil {
+		return nil, err
+	}
+	out[metaChecksum] = string(sealed)
 	return out, nil
 }

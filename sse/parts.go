@@ -9,12 +9,12 @@ import (
 	"github.com/objseal/objseal/stream"
 )
 
-// partsReader yields the plaintext of the segments of a window, one after the
+// partsReader yields the plaintext of the segments of a Plan, one after the
 // other: each is opened under its own key, never sees the bytes of the next
-// one, and yields exactly the bytes that the window says or fails.
+// one, and yields exactly the bytes that the Plan says or fails.
 type partsReader struct {
 	src        io.Reader
-	segments   []segment // still to come
+	segments   []Segment // still to come
 	key        objectKey // its own copy
 	opts       stream.Options
 	compressed bool
@@ -32,7 +32,7 @@ func (p *partsReader) next() error {
 		return io.EOF
 	}
 	s := p.segments[0]
-	p.segments, p.part = p.segments[1:], s.part
+	p.segments, p.part = p.segments[1:], s.Part
 	packages, err := p.open(s)
 	if err != nil {
 		return err
@@ -45,22 +45,22 @@ func (p *partsReader) next() error {
 		} else {
 			p.inflater.Reset(below)
 		}
-		p.current = &inflatedReader{s2: p.inflater, below: below, skip: s.skip, left: s.n, toEnd: s.toEnd}
+		p.current = &inflatedReader{s2: p.inflater, below: below, skip: s.Skip, left: s.N, toEnd: s.toEnd}
 	}
 	return nil
 }
 
 // open returns what the packages of a segment hold.
-func (p *partsReader) open(s segment) (io.Reader, error) {
+func (p *partsReader) open(s Segment) (io.Reader, error) {
 	if p.plain {
-		return &plainReader{p.src, s.packages.Length}, nil
+		return &plainReader{p.src, s.Packages.Length}, nil
 	}
 	key := p.key
-	if s.part != 0 {
-		key = p.key.partKey(s.part)
+	if s.Part != 0 {
+		key = p.key.partKey(s.Part)
 		defer key.Wipe()
 	}
-	return stream.NewRangeReader(key.Bytes(), p.src, s.packages, &p.opts)
+	return stream.NewRangeReader(key.Bytes(), p.src, s.Packages, &p.opts)
 }
 
 func (p *partsReader) Read(b []byte) (int, error) {

@@ -45,8 +45,8 @@ type Reader struct {
 }
 
 // NewReader returns a Reader over a range of the plaintext. Only the packages
-// that hold the range are fetched, in one call of fetch; of a compressed object
-// those from the start of the part that the range begins in. A range that
+// that hold the range are fetched, in one call of fetch, as [Object.Plan] says; of
+// a compressed object those from the start of the part that the range begins in. A range that
 // covers the whole object is a full read.
 //
 // Errors: ErrRange; those of fetch; for a full read ErrTampered if the sealed
@@ -60,19 +60,15 @@ func (o *Object) NewReader(ctx context.Context, fetch Fetch, r Range) (*Reader, 
 }
 
 func (o *Object) newReader(ctx context.Context, fetch Fetch, r Range) (*Reader, error) {
-	off, n, err := r.resolve(o.layout.size)
+	w, err := o.layout.plan(r)
 	if err != nil {
 		return nil, err
 	}
-	rd := &Reader{ctx: ctx, name: o.name, size: n}
-	if n == o.layout.size && !o.opts.SkipContentCheck {
+	rd := &Reader{ctx: ctx, name: o.name, size: w.Size}
+	if w.Size == o.layout.size && !o.opts.SkipContentCheck {
 		if err := rd.check.begin(o); err != nil {
 			return nil, err
 		}
-	}
-	w, err := o.layout.window(off, n)
-	if err != nil {
-		return nil, err
 	}
 	var key objectKey
 	if !o.plain {
@@ -80,14 +76,14 @@ func (o *Object) newReader(ctx context.Context, fetch Fetch, r Range) (*Reader, 
 			return nil, err
 		}
 	}
-	rd.parts = partsReader{segments: w.segments, key: key, opts: stream.Options{AllowLegacy: o.opts.AllowLegacyStream, Workers: o.opts.Workers}, compressed: o.layout.compressed, plain: o.plain}
-	if len(w.segments) == 0 {
+	rd.parts = partsReader{segments: w.Segments, key: key, opts: stream.Options{AllowLegacy: o.opts.AllowLegacyStream, Workers: o.opts.Workers}, compressed: o.layout.compressed, plain: o.plain}
+	if len(w.Segments) == 0 {
 		return rd, nil
 	}
-	source, err := fetch(ctx, w.offset, w.length)
+	source, err := fetch(ctx, w.Offset, w.Length)
 	if err != nil {
 		key.Wipe()
-		return nil, fmt.Errorf("failed to fetch %d stored bytes at %d: %w", w.length, w.offset, err)
+		return nil, fmt.Errorf("failed to fetch %d stored bytes at %d: %w", w.Length, w.Offset, err)
 	}
 	rd.source, rd.input = source, contextReader{ctx, source}
 	rd.parts.src = &rd.input

@@ -389,7 +389,7 @@ func TestMapsAreCopies(t *testing.T) {
 		t.Fatal(err)
 	}
 	complete := func(m *sse.Multipart) map[string]string {
-		md, err := m.Complete([]sse.CompletedPart{{1, "d41d8cd98f00b204e9800998ecf8427e", 0}})
+		md, err := m.Complete([]sse.CompletedPart{{Number: 1, ETag: "d41d8cd98f00b204e9800998ecf8427e"}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -859,9 +859,9 @@ func TestMultipartRefuses(t *testing.T) {
 	}
 	const etag = "d41d8cd98f00b204e9800998ecf8427e"
 	for name, parts := range map[string][]sse.CompletedPart{
-		"none": nil, "out of order": {{2, etag, 1}, {1, etag, 1}}, "twice": {{1, etag, 1}, {1, etag, 1}}, "no ETag": {{1, "", 1}}, "number 0": {{0, etag, 1}},
-		"sealed ETag": {{1, strings.Repeat("20", 48), 1}}, "negative size": {{1, etag, -1}}, "number 10001": {{10001, etag, 1}}, "ETag not hexadecimal": {{1, "x" + etag[1:], 1}},
-		"more than an object holds": {{1, etag, 1<<63 - 1}, {2, etag, 1}}, "more than a part holds": {{1, etag, 1<<48 + 1}},
+		"none": nil, "out of order": {{2, etag, 1, nil}, {1, etag, 1, nil}}, "twice": {{1, etag, 1, nil}, {1, etag, 1, nil}}, "no ETag": {{1, "", 1, nil}}, "number 0": {{0, etag, 1, nil}},
+		"sealed ETag": {{1, strings.Repeat("20", 48), 1, nil}}, "negative size": {{1, etag, -1, nil}}, "number 10001": {{10001, etag, 1, nil}}, "ETag not hexadecimal": {{1, "x" + etag[1:], 1, nil}},
+		"more than an object holds": {{1, etag, 1<<63 - 1, nil}, {2, etag, 1, nil}}, "more than a part holds": {{1, etag, 1<<48 + 1, nil}},
 	} {
 		if _, err := m.Complete(parts); !errors.Is(err, sse.ErrInvalidRequest) {
 			t.Errorf("%s: %v", name, err)
@@ -870,7 +870,7 @@ func TestMultipartRefuses(t *testing.T) {
 	if _, err := m.Part(background, 1, nil, &sse.EncryptOptions{Policy: 9}); !errors.Is(err, sse.ErrInvalidRequest) {
 		t.Errorf("options: %v", err)
 	}
-	if _, err := m.Complete([]sse.CompletedPart{{1, `"` + etag + `"`, 1 << 48}, {10000, strings.ToUpper(etag), 0}}); err != nil {
+	if _, err := m.Complete([]sse.CompletedPart{{1, `"` + etag + `"`, 1 << 48, nil}, {10000, strings.ToUpper(etag), 0, nil}}); err != nil {
 		t.Errorf("quoted and in capitals: %v", err)
 	}
 	s := seal(t, c, sse.Request{Method: sse.S3}, object, nil, nil)
