@@ -35,6 +35,7 @@ func await(ctx context.Context, call func(context.Context, []byte) ([]byte, erro
 		}()
 		out, err := call(ctx, in)
 		r = result{slices.Clone(out), err} // a driver may return memory of its input
+		clear(out)
 	}()
 	select {
 	case r := <-done:

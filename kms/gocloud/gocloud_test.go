@@ -139,6 +139,35 @@ func TestMalleableKeeper(t *testing.T) {
 	}
 }
 
+// TestNothingIsLeft: what a driver returned is wiped, whether or not it is the
+// memory of its input.
+func TestNothingIsLeft(t *testing.T) {
+	for name, answer := range map[string]func([]byte) []byte{
+		"its own memory": slices.Clone[[]byte],
+		"its input":      func(b []byte) []byte { return b },
+	} {
+		var seen [][]byte
+		see := func(_ context.Context, in []byte) ([]byte, error) {
+			out := answer(in)
+			seen = append(seen, out)
+			return out, nil
+		}
+		b := withFake(t, &fake{encrypt: see, decrypt: see}, nil)
+		g, err := b.GenerateKey(t.Context(), "key", someAD)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if key, err := b.Decrypt(t.Context(), "key", g.Ciphertext, someAD); err != nil || !key.Equal(g.Key) {
+			t.Errorf("%s: another data key, or %v", name, err)
+		}
+		for i, memory := range seen {
+			if slices.ContainsFunc(memory, func(c byte) bool { return c != 0 }) {
+				t.Errorf("%s: answer %d of the driver is not wiped", name, i)
+			}
+		}
+	}
+}
+
 func TestHostileCiphertext(t *testing.T) {
 	f := &fake{}
 	b := withFake(t, f, nil)
