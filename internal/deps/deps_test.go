@@ -139,8 +139,6 @@ func TestLibraryModules(t *testing.T) {
 		"./stream/...": {cpuid, crypto, sys},
 		"./kms/...":    {cpuid, crypto, sys, "github.com/go-pkgz/expirable-cache/v3"}, // kms/cache has it
 		"./sse/...":    {cpuid, crypto, sys, compress},
-		"./drive/...": {cpuid, crypto, sys, compress, "github.com/cespare/xxhash/v2", "github.com/klauspost/reedsolomon", "github.com/minio/highwayhash",
-			"github.com/tinylib/msgp", "github.com/philhofer/fwd"},
 	} {
 		for _, p := range list(t, "-deps", pattern) {
 			if p.Module != nil && p.Module.Path != module && !slices.Contains(allowed, p.Module.Path) {
