@@ -61,6 +61,18 @@ func Describe(s Stored) (Description, error) {
 	return describe(e, l, s), nil
 }
 
+// DescribeKeys is Describe for metadata alone, of an object or of an unfinished
+// multipart upload: sizes are not told, and not checked.
+func DescribeKeys(metadata map[string]string) (Description, error) {
+	e, err := parseEnvelope(metadata)
+	if err != nil {
+		return Description{}, err
+	}
+	_, multipart := metadata[metaMultipart]
+	compressed, err := compressed(metadata)
+	return Description{Method: e.method, KMSKeyID: e.kmsKeyID, Context: e.context, Multipart: multipart, Compressed: compressed, LegacySeal: e.key.legacy}, err
+}
+
 func describe(e *envelope, l layout, s Stored) Description {
 	return Description{e.method, e.kmsKeyID, e.context, l.spans[0].part != 0, l.compressed, e.key.legacy, l.size, s.Size}
 }

@@ -20,9 +20,28 @@ import (
 //
 // Errors: those of Open, and ErrInvalidRequest for a new key that does not fit.
 func Rewrap(ctx context.Context, client *kms.Client, n ObjectName, metadata map[string]string, to Request, o *OpenOptions) (map[string]string, error) {
-	key, old, err := unseal(ctx, client, n, metadata, o)
+	return RewrapAs(ctx, client, n, metadata, o, client, n, to)
+}
+
+// RewrapAs is Rewrap under another key server, for another name, or both: the
+// key is opened by from for the object n, and sealed by into for the object as.
+// With it a backend moves all objects from one key server to another, renames
+// objects, and copies them without reading them (see [KeepsData]).
+//
+// A copy shares its object key with its source: whoever gets hold of the one key
+// can read both, which hold the same bytes.
+func RewrapAs(ctx context.Context, from *kms.Client, n ObjectName, metadata map[string]string, o *OpenOptions, into *kms.Client, as ObjectName, to Request) (map[string]string, error) {
+	out, err := rewrap(ctx, from, n, metadata, o, into, as, to)
 	if err != nil {
 		return nil, fmt.Errorf("failed to rewrap %s: %w", n, err)
+	}
+	return out, nil
+}
+
+func rewrap(ctx context.Context, from *kms.Client, n ObjectName, metadata map[string]string, o *OpenOptions, into *kms.Client, as ObjectName, to Request) (map[string]string, error) {
+	key, old, err := unseal(ctx, from, n, metadata, o)
+	if err != nil {
+		return nil, err
 	}
 	defer key.Wipe()
 	if to.Method == None {
@@ -32,16 +51,35 @@ func Rewrap(ctx context.Context, client *kms.Client, n ObjectName, metadata map[
 		to.Context = old.context
 	}
 	if to.Method != old.method {
-		err = fmt.Errorf("%w: an object under %s cannot be rewrapped to %s without changing its ETag", ErrInvalidRequest, old.method, to.Method)
-	} else {
-		err = to.validate()
+		return nil, fmt.Errorf("%w: an object under %s cannot be rewrapped to %s without changing its ETag", ErrInvalidRequest, old.method, to.Method)
+	}
+	if err := to.validate(); err != nil {
+		return nil, err
 	}
 	e := new(envelope)
-	if err == nil {
-		err = e.sealObjectKey(ctx, client, to, n, key)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("failed to rewrap %s: %w", n, err)
+	if err := e.sealObjectKey(ctx, into, to, as, key); err != nil {
+		return nil, err
 	}
 	return replaceEnvelope(metadata, e), nil
+}
+
+// KeepsData reports whether a copy of the object with this metadata, as to asks
+// for it, can keep the data and change only keys, by RewrapAs: both are encrypted,
+// in the same way. Where it reports false the plaintext must be read and sealed
+// anew. A copy to a bucket that compresses otherwise, or that makes one stream of
+// parts, is the backend's to see.
+func KeepsData(metadata map[string]string, to Request) bool {
+	m, err := methodOf(metadata)
+	return err == nil && m == to.Method
+}
+
+// CheckKeys opens the object key and drops it: nil says that keys, context and
+// name fit. It reads no data, and costs what Open costs. Errors are those of Open.
+func CheckKeys(ctx context.Context, client *kms.Client, n ObjectName, metadata map[string]string, o *OpenOptions) error {
+	key, _, err := unseal(ctx, client, n, metadata, o)
+	if err != nil {
+		return fmt.Errorf("failed to open the key of %s: %w", n, err)
+	}
+	key.Wipe()
+	return nil
 }

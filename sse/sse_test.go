@@ -972,6 +972,56 @@ func TestRewrapContextAndRefusals(t *testing.T) {
 	}
 }
 
+// TestRewrapAs: between key servers, to another name, both at once; the data
+// is not looked at.
+func TestRewrapAs(t *testing.T) {
+	from, into := newClient(t), newClient(t)
+	plain := someBytes(70000)
+	other := sse.ObjectName{Bucket: "another-bucket", Object: "copy"}
+	for name, r := range requests(t) {
+		for _, as := range []sse.ObjectName{object, other} {
+			s := seal(t, from, r, object, plain, &sse.EncryptOptions{Checksum: sse.CRC32C})
+			to := sse.Request{Method: r.Method, CustomerKey: r.CustomerKey}
+			if r.Method == sse.KMS {
+				to.Context = kms.AssociatedData{"new": "context"}
+			}
+			if !sse.KeepsData(s.Metadata, to) {
+				t.Errorf("%s: KeepsData says no", name)
+			}
+			m, err := sse.RewrapAs(background, from, object, s.Metadata, openWith(r), into, as, to)
+			if err != nil {
+				t.Fatal(err)
+			}
+			moved := s
+			moved.Metadata = m
+			obj := moved.mustOpen(t, into, as, openWith(to))
+			if etag, err := obj.ETag(); err != nil || etag != s.etag || !maps.Equal(obj.Context, to.Context) {
+				t.Errorf("%s: ETag %q, %v; was %q; %+v", name, etag, err, s.etag, obj.Description)
+			}
+			if got, i, err := moved.read(obj, sse.Whole); err != nil || !bytes.Equal(got, plain) || i.Level != sse.Content {
+				t.Errorf("%s: %d bytes, %+v, %v", name, len(got), i, err)
+			}
+			if err := sse.CheckKeys(background, into, as, m, openWith(to)); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			if r.Method != sse.C {
+				if err := sse.CheckKeys(background, from, as, m, nil); !errors.Is(err, kms.ErrNotAuthentic) {
+					t.Errorf("%s: the old key server opens it: %v", name, err)
+				}
+			}
+			if as != object {
+				if err := sse.CheckKeys(background, into, object, m, openWith(to)); sse.KindOf(err) != sse.KindNotAuthentic {
+					t.Errorf("%s: opens under its old name: %v", name, err)
+				}
+			}
+		}
+	}
+	s := seal(t, from, sse.Request{Method: sse.S3}, object, nil, nil)
+	if sse.KeepsData(s.Metadata, sse.Request{}) || sse.KeepsData(s.Metadata, sse.Request{Method: sse.KMS}) || sse.KeepsData(nil, sse.Request{}) {
+		t.Error("KeepsData says yes to another scheme")
+	}
+}
+
 // TestOneCallPerObject: an upload is one GenerateKey, an open one Decrypt, and
 // reading asks no more.
 func TestOneCallPerObject(t *testing.T) {
