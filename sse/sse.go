@@ -30,8 +30,21 @@
 // The size, the part list and the compression flag in metadata are not
 // authenticated by the format. A full read therefore also compares the sealed
 // ETag or checksum, where there is one, and [Reader.Integrity] says whether
-// content or only packages were verified. An old version put back whole under
-// its own name cannot be seen.
+// content or only packages were verified:
+//
+//	change without a key                     with a digest   without one
+//	bytes, their order, a cut stream         refused         refused
+//	parts exchanged, doubled, cut elsewhere  refused         refused
+//	last parts dropped, sizes adapted        refused         not seen
+//	object or all parts emptied              refused         not seen
+//	compression flag removed                 refused         S2 stream delivered
+//	compression flag set                     refused         seen unless the data is an S2 stream
+//	encryption metadata removed              see OpenAny
+//
+// There is a digest in every object under SSE-S3 with [ETagMD5], in every compressed
+// one, and in those with a checksum; the ETag of a multipart object is none, which is
+// why [CompleteOptions] should name one. An old version put back whole under its
+// own name cannot be seen.
 //
 // In Go's FIPS 140-only mode objects under AES-256-GCM can be read, MD5 and SHA-1
 // are no proof of content, and sealing fails with [stream.ErrFIPS].
