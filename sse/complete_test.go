@@ -210,8 +210,8 @@ func TestCompleteRefuses(t *testing.T) {
 // upload fails at its end; and it may be computed by somebody else's hash.
 func TestContentMD5(t *testing.T) {
 	right, wrong := md5Sum("data"), md5Sum("date")
-	made := 0
-	lanes := func() hash.Hash { made++; return md5.New() }
+	made, closed := 0, 0
+	lanes := func() hash.Hash { made++; return &lane{md5.New(), &closed} }
 	for _, test := range []struct {
 		o    sse.EncryptOptions
 		code string // "": good
@@ -221,6 +221,7 @@ func TestContentMD5(t *testing.T) {
 		{sse.EncryptOptions{ContentMD5: right[:15]}, "InvalidDigest"},
 		{sse.EncryptOptions{ContentMD5: right[:], Policy: sse.ETagRandom}, "InvalidDigest"},
 		{sse.EncryptOptions{ContentMD5: right[:], NewMD5: lanes}, ""},
+		{sse.EncryptOptions{ContentMD5: wrong[:], NewMD5: lanes}, "BadDigest"},
 		{sse.EncryptOptions{NewMD5: hashes[sse.SHA1]}, "InvalidRequest"},
 		{sse.EncryptOptions{Size: sse.KnownSize(5)}, "IncompleteBody"},
 		{sse.EncryptOptions{Size: sse.KnownSize(3)}, "IncompleteBody"},
@@ -236,7 +237,15 @@ func TestContentMD5(t *testing.T) {
 			t.Errorf("ETag %s", u.ETag())
 		}
 	}
-	if made != 1 {
-		t.Errorf("the hash given was made %d times", made)
+	if made != 2 || closed != 2 {
+		t.Errorf("the hash given was made %d times and closed %d times", made, closed)
 	}
 }
+
+// lane is a hash of somebody else, who wants to know when it is no longer needed.
+type lane struct {
+	hash.Hash
+	closed *int
+}
+
+func (l *lane) Close() error { *l.closed++; return nil }

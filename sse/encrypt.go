@@ -10,6 +10,7 @@ import (
 	"hash"
 	"io"
 	"net/http"
+	"sync"
 
 	"github.com/objseal/objseal/kms"
 	"github.com/objseal/objseal/stream"
@@ -24,7 +25,8 @@ type EncryptOptions struct {
 	Checksum ChecksumType  // also compute, seal and store this one; default: none
 	// NewMD5 makes the hash of ETagMD5; default: crypto/md5. It is for one that
 	// hashes several uploads at once, as the instructions of one MD5 keep no
-	// processor busy.
+	// processor busy. A hash that is an io.Closer is closed when the upload ends,
+	// well or not.
 	NewMD5 func() hash.Hash
 	// ContentMD5 is what the client sent as Content-MD5, 16 bytes, for ETagMD5. A
 	// body with another MD5 makes the upload fail at its end, with a *RequestError.
@@ -36,7 +38,8 @@ type EncryptOptions struct {
 	// Workers is how many goroutines may work on a large body inside one call of
 	// [Upload.WriteTo], as [stream.Options.Workers] says; one of them is the
 	// caller. Body and destination are then used by several of them, one at a
-	// time, and hashing runs beside sealing. Default: the caller alone.
+	// time, and hashing runs beside sealing; a checksum and the MD5 run beside each
+	// other. Default: the caller alone.
 	Workers int
 }
 
@@ -155,7 +158,7 @@ func (u *Upload) begin(ctx context.Context, streamKey objectKey, body io.Reader)
 	if body == nil {
 		return nil, fmt.Errorf("failed to encrypt %s: %w: no body", u.name, ErrInvalidRequest)
 	}
-	u.body = uploadBody{ctx: ctx, src: body, want: -1}
+	u.body = uploadBody{ctx: ctx, src: body, want: -1, parallel: u.opts.Workers > 1}
 	if u.opts.Size != nil {
 		u.body.want = *u.opts.Size
 	}
@@ -227,6 +230,9 @@ func (u *Upload) end(err error) error {
 		u.err = fmt.Errorf("failed to encrypt %s: %w", u.name, err)
 	}
 	u.key.Wipe()
+	if c, ok := u.body.md5.(io.Closer); ok {
+		c.Close() // what it computed is known or of no use
+	}
 	return u.err
 }
 
@@ -327,7 +333,26 @@ type uploadBody struct {
 	src      io.Reader
 	md5      hash.Hash
 	checksum hash.Hash
+	parallel bool  // the two hashes may run beside each other
 	n, want  int64 // want is -1 if unknown
+}
+
+// worthHashing is how many bytes make a second goroutine worth its waking.
+const worthHashing = 128 << 10
+
+func (b *uploadBody) hash(p []byte) {
+	var beside sync.WaitGroup
+	if b.checksum != nil {
+		if b.parallel && b.md5 != nil && len(p) >= worthHashing {
+			beside.Go(func() { b.checksum.Write(p) })
+		} else {
+			b.checksum.Write(p)
+		}
+	}
+	if b.md5 != nil {
+		b.md5.Write(p)
+	}
+	beside.Wait()
 }
 
 func (b *uploadBody) Read(p []byte) (int, error) {
@@ -335,12 +360,7 @@ func (b *uploadBody) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	n, err := b.src.Read(p)
-	if b.md5 != nil {
-		b.md5.Write(p[:n])
-	}
-	if b.checksum != nil {
-		b.checksum.Write(p[:n])
-	}
+	b.hash(p[:n])
 	b.n += int64(n)
 	if b.want >= 0 && (b.n > b.want || err == io.EOF && b.n < b.want) {
 		return n, &RequestError{Response{http.StatusBadRequest, "IncompleteBody", "You did not provide the number of bytes specified by the Content-Length HTTP header"}, fmt.Sprintf("the body has not the %d bytes announced", b.want)}

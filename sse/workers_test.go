@@ -207,3 +207,22 @@ func must[T any](v T, err error) T {
 	}
 	return v
 }
+
+// TestWorkersHash: MD5 and checksum run beside each other, and are those of the
+// body all the same, whatever it is read in.
+func TestWorkersHash(t *testing.T) {
+	plain := someBytes(workersSize)
+	c, n := newClient(t), workersSize
+	for _, size := range []int{n, 1 << 20, 1} {
+		u, err := sse.Encrypt(background, c, sse.Request{Method: sse.S3}, object, bytes.NewReader(plain[:size]), &sse.EncryptOptions{Workers: 3, Checksum: sse.SHA256})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := u.WriteTo(io.Discard); err != nil {
+			t.Fatal(err)
+		}
+		if sum := sumOf(sse.SHA256, plain[:size]); !bytes.Equal(u.Checksum().Value, sum) || u.ETag() != fmt.Sprintf("%x", md5Sum(string(plain[:size]))) {
+			t.Errorf("%d bytes: ETag %s, checksum %s", size, u.ETag(), u.Checksum())
+		}
+	}
+}
