@@ -341,18 +341,19 @@ type uploadBody struct {
 const worthHashing = 128 << 10
 
 func (b *uploadBody) hash(p []byte) {
-	var beside sync.WaitGroup
+	if b.parallel && b.checksum != nil && b.md5 != nil && len(p) >= worthHashing {
+		var beside sync.WaitGroup
+		beside.Go(func() { b.checksum.Write(p) })
+		b.md5.Write(p)
+		beside.Wait()
+		return
+	}
 	if b.checksum != nil {
-		if b.parallel && b.md5 != nil && len(p) >= worthHashing {
-			beside.Go(func() { b.checksum.Write(p) })
-		} else {
-			b.checksum.Write(p)
-		}
+		b.checksum.Write(p)
 	}
 	if b.md5 != nil {
 		b.md5.Write(p)
 	}
-	beside.Wait()
 }
 
 func (b *uploadBody) Read(p []byte) (int, error) {
