@@ -15,6 +15,9 @@ var errBadCustomerKey = errors.New("it does not hold the base64 of 32 bytes")
 // readCustomerKey reads an SSE-C key: the base64 of 32 bytes, white space
 // around it. "-" is standard input.
 func readCustomerKey(path string, stdin io.Reader) (sse.CustomerKey, error) {
+	if isKey(path) {
+		return sse.CustomerKey{}, usagef("a customer key is read from a file, and this is a key: whoever sees this command line has it")
+	}
 	text, err := readSmall(path, stdin)
 	if err != nil {
 		if errors.Is(err, errBadCustomerKey) {

@@ -35,10 +35,23 @@ func (f *keyFlags) register(flags *pflag.FlagSet) {
 
 // check refuses flags that say two things.
 func (f *keyFlags) check() error {
-	if f.secretKeyFile != "" && f.keyStore != "" {
+	switch {
+	case f.secretKeyFile != "" && f.keyStore != "":
 		return usagef("--secret-key-file and --keystore exclude each other")
+	case isKey(f.secretKeyFile):
+		return usagef("--secret-key-file names a file, and was given a key: whoever sees this command line has it")
 	}
 	return nil
+}
+
+// isKey reports whether a path is a key in the wrong place, which no error may
+// show.
+func isKey(path string) bool {
+	if !strings.Contains(path, ":") {
+		path = ":" + path
+	}
+	_, err := static.ParseExportedKey(path)
+	return err == nil
 }
 
 // ringFlags say what may happen if there is no key at all: only sealing makes a

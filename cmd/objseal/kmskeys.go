@@ -33,6 +33,9 @@ not count, from standard input or --key-file, and stores it under NAME.`,
 		if algorithm != "AES256" && algorithm != "ChaCha20" {
 			return usagef("--algorithm is AES256 or ChaCha20, not %s", kms.QuoteKeyID(algorithm))
 		}
+		if isKey(keyFile) {
+			return usagef("--key-file names a file, and was given a key: whoever sees this command line has it")
+		}
 		key, err := readImport(keyFile, cmd.InOrStdin())
 		if err != nil {
 			return err
