@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"reflect"
 	"unicode"
 	"unicode/utf8"
 )
@@ -94,7 +95,15 @@ func newError(op Operation, keyID string, err error) *Error {
 
 func isNetworkFailure(err error) bool {
 	var n net.Error
-	return errors.As(err, &n) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+	return errors.As(err, &n) && !isErrno(n) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+}
+
+// isErrno reports whether an error is the operating system's own, a number or a
+// text: it has the methods of a net.Error also where it is about a file. Those of
+// a network are in a net.OpError.
+func isErrno(err error) bool {
+	kind := reflect.TypeOf(err).Kind()
+	return kind == reflect.Uintptr || kind == reflect.String
 }
 
 // refusal is a no of the authorisation hook: of kind ErrNotPermitted, and

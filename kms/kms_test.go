@@ -6,9 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
+	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 	"unicode"
@@ -219,6 +222,9 @@ func TestErrorKinds(t *testing.T) {
 		"size":           {kms.ErrKeySize, kms.ErrKeySize},
 		"unreachable":    {kms.ErrUnreachable, kms.ErrUnreachable},
 		"dial":           {&net.OpError{Op: "dial", Err: odd}, kms.ErrUnreachable},
+		"connection":     {&net.OpError{Op: "read", Err: os.NewSyscallError("read", syscall.EIO)}, kms.ErrUnreachable},
+		"file":           {&fs.PathError{Op: "read", Path: "key", Err: syscall.EIO}, nil},
+		"file, no path":  {fmt.Errorf("failed to read the key file: %w", syscall.EACCES), nil},
 		"net.Error":      {timeout{odd}, kms.ErrUnreachable},
 		"deadline":       {context.DeadlineExceeded, kms.ErrUnreachable},
 		"EOF":            {io.EOF, kms.ErrUnreachable},

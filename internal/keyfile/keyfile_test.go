@@ -138,6 +138,8 @@ func TestReadRefuses(t *testing.T) {
 		os.WriteFile(filepath.Join(store, "largest"), append(value, bytes.Repeat([]byte("\n"), keyfile.MaxSize-len(value))...), 0o600),
 		os.WriteFile(filepath.Join(store, "large"), append(value, bytes.Repeat([]byte("\n"), keyfile.MaxSize+1-len(value))...), 0o600),
 		os.Symlink("key", filepath.Join(store, "inside-link")),
+		os.Symlink("loop", filepath.Join(store, "loop")),
+		os.Symlink("none", filepath.Join(store, "dangling")),
 		os.Symlink("../outside", filepath.Join(store, "outside-link")),
 		os.Symlink(filepath.Join(dir, "outside"), filepath.Join(store, "absolute-link")),
 	} {
@@ -155,7 +157,7 @@ func TestReadRefuses(t *testing.T) {
 		"key": nil, "inside-link": nil, "largest": nil,
 		"empty": keyfile.ErrFormat, "large": keyfile.ErrFormat, "folder": keyfile.ErrFormat, ".": keyfile.ErrFormat,
 		"missing":    fs.ErrNotExist,
-		"../outside": errAny, "outside-link": errAny, "absolute-link": errAny,
+		"../outside": errAny, "outside-link": keyfile.ErrFormat, "absolute-link": keyfile.ErrFormat, "loop": keyfile.ErrFormat, "dangling": fs.ErrNotExist,
 	} {
 		_, err := keyfile.Read(root, name)
 		switch {

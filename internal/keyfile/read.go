@@ -10,13 +10,17 @@ import (
 
 // Read reads the file name of a KES key store. The root keeps every path and
 // symbolic link inside the key store; which names a key can have is the
-// caller's to check. What is no regular file, or not readable as a key, is an
-// ErrFormat; fs.ErrNotExist if there is none.
+// caller's to check. What is no regular file, a link that leads outside among
+// them, or not readable as a key, is an ErrFormat; fs.ErrNotExist if there is none.
 func Read(root *os.Root, name string) (Key, error) {
 	// Before it is opened: opening a pipe would wait for its other end.
 	info, err := root.Stat(name)
 	if err != nil {
-		return Key{}, withoutPath(err)
+		err = withoutPath(err)
+		if link, errLink := root.Lstat(name); errLink == nil && link.Mode()&fs.ModeSymlink != 0 && !errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("%w: a link that cannot be followed: %w", ErrFormat, err)
+		}
+		return Key{}, err
 	}
 	if !info.Mode().IsRegular() {
 		return Key{}, fmt.Errorf("%w: not a regular file", ErrFormat)
