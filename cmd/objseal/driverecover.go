@@ -344,14 +344,12 @@ func summaryText(s recovery.Summary, f *recoverFlags) string {
 		w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 		fmt.Fprintf(w, "needs\tversions\tbytes\t\n")
 		for _, k := range keyResults(s.Keys) {
-			needs, state := k.SSE, "opens"
+			needs, state := "KMS key "+kms.QuoteKeyID(k.KMSKeyID)+" ("+k.SSE+")", "opens"
 			switch k.SSE {
 			case "none":
 				needs, state = "no key", ""
 			case sse.C.String():
 				needs = "customer keys (SSE-C)"
-			default:
-				needs = "KMS key " + kms.QuoteKeyID(k.KMSKeyID) + " (" + k.SSE + ")"
 			}
 			if k.Missing > 0 {
 				state = fmt.Sprintf("missing for %d", k.Missing)

@@ -11,7 +11,6 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"path/filepath"
 	"sync"
 	"syscall"
 )
@@ -28,7 +27,8 @@ import (
 // of their version. User metadata is in the report alone.
 type Dir struct {
 	root    *os.Root
-	partial string
+	partial string   // below root
+	temp    *os.Root // the directory of that name
 
 	mu   sync.Mutex
 	made map[string]struct{} // directories known to exist
@@ -47,6 +47,9 @@ func NewDir(name, id string) (*Dir, error) {
 	}
 	d := &Dir{root: root, partial: path.Join(partialDir, element(id)), made: make(map[string]struct{})}
 	err = errors.Join(root.RemoveAll(d.partial), root.MkdirAll(d.partial, 0o700))
+	if err == nil {
+		d.temp, err = root.OpenRoot(d.partial) // a path of one element is found faster
+	}
 	if err != nil {
 		root.Close()
 		return nil, err
@@ -56,12 +59,12 @@ func NewDir(name, id string) (*Dir, error) {
 
 // Put writes a file.
 func (d *Dir) Put(_ context.Context, it *Item, body *Body) (string, error) {
-	f, err := d.create()
+	name := rand.Text()
+	f, err := d.temp.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", ErrStop, err)
 	}
-	name := path.Join(d.partial, filepath.Base(f.Name()))
-	defer d.root.Remove(name)
+	defer d.temp.Remove(name)
 	w := &fileWriter{f: f}
 	_, err = body.WriteTo(w)
 	if e := f.Close(); err == nil && e != nil {
@@ -76,16 +79,11 @@ func (d *Dir) Put(_ context.Context, it *Item, body *Body) (string, error) {
 		return "", err
 	}
 	if !it.ModTime.IsZero() {
-		if err := d.root.Chtimes(name, it.ModTime, it.ModTime); err != nil {
+		if err := d.temp.Chtimes(name, it.ModTime, it.ModTime); err != nil {
 			return "", fmt.Errorf("%w: %w", ErrStop, err)
 		}
 	}
-	return d.place(name, it)
-}
-
-// create makes a file to write to.
-func (d *Dir) create() (*os.File, error) {
-	return d.root.OpenFile(path.Join(d.partial, rand.Text()), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	return d.place(path.Join(d.partial, name), it)
 }
 
 // fileWriter remembers an error of the file, to tell it from one of the content.
@@ -202,7 +200,7 @@ func (d *Dir) Holds(_ context.Context, name string, size int64) bool {
 
 // Close removes what is left of .partial.
 func (d *Dir) Close(context.Context) error {
-	err := d.root.RemoveAll(d.partial)
+	err := errors.Join(d.temp.Close(), d.root.RemoveAll(d.partial))
 	d.root.Remove(partialDir) // unless another run uses it
 	return errors.Join(err, d.root.Close())
 }

@@ -1,6 +1,7 @@
 package recovery
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -136,8 +137,11 @@ func (l *Line) encode() ([]byte, error) {
 			*n.raw = []byte(n.text)
 		}
 	}
-	text, err := json.Marshal(&c)
-	return append(text, '\n'), err
+	var text bytes.Buffer
+	e := json.NewEncoder(&text)
+	e.SetEscapeHTML(false)
+	err := e.Encode(&c)
+	return text.Bytes(), err
 }
 
 // decodeLine reads what encode wrote.

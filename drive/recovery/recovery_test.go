@@ -65,7 +65,7 @@ func newDeployment(t testing.TB, sets, drives int) *deployment {
 	put("b1", "none", sse.Request{}, "in clear", true)
 	put("b1", "s3", sse.Request{Method: sse.S3, KMSKeyID: "k1"}, "sealed", true)
 	put("b1", "kms/of another key", sse.Request{Method: sse.KMS, KMSKeyID: "k2"}, strings.Repeat("much ", 100_000), false)
-	put("b1", "large", sse.Request{Method: sse.S3, KMSKeyID: "k1"}, strings.Repeat("0123456789abcdef", 150_000), false)
+	put("b1", "large", sse.Request{Method: sse.S3, KMSKeyID: "k1"}, strings.Repeat("0123456789abcdef", 70_000), false)
 	put("b1", "customer", sse.Request{Method: sse.C, CustomerKey: customer}, "mine", true)
 	put("b1", "empty", sse.Request{Method: sse.S3, KMSKeyID: "k1"}, "", true)
 	put("b2", "a", sse.Request{}, "a file", true)
