@@ -29,8 +29,8 @@
 // links are not followed, and are told. Memory is bounded whatever metadata
 // claims: a reader holds two batches of 4 MiB of stored bytes, or of one block
 // where that is larger (blocks of old servers have 10 MiB), a walk the names of
-// directory entries up to 16 MiB per level, and 128 copies of xl.meta, without inline data if
-// they are larger than 192 KiB.
+// directory entries up to 16 MiB per level, and copies of xl.meta, without inline data if
+// they are larger than 192 KiB: 128 of them, or fewer, where they take more than 16 MiB.
 //
 // Bitrot hashes are no proof against somebody who can write to the drives; the
 // packages of encrypted objects are (see package sse).

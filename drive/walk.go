@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cespare/xxhash/v2"
 )
@@ -179,7 +180,7 @@ func (w *walker) visit(level []handle, dir string, names []string) error {
 			return nil
 		}
 		nodes := w.load(level, dir, names[:n])
-		names = names[n:]
+		names = names[len(nodes):]
 		return nodes
 	}
 	nodes := load()
@@ -336,14 +337,25 @@ func (w *walker) unreadable(m *mount, path string, err error) {
 	w.d.report(Finding{Problem: p, Drive: m.path, Path: path, Bucket: w.bucket, Block: -1, Detail: err.Error()})
 }
 
-// load reads what all drives have in some directories.
+// maxLoad is how much metadata is loaded at a time: objects may have ten thousand
+// versions, but not sixty-four of them at once in memory.
+const maxLoad = 16 << 20
+
+// load reads what all drives have in some directories: those of the first names, one at
+// least, as many as fit into memory.
 func (w *walker) load(level []handle, dir string, names []string) []node {
 	results := make([][]loaded, len(level)) // by drive, then by name
+	var held atomic.Int64
 	var wg sync.WaitGroup
 	read := func(i int) {
-		results[i] = make([]loaded, len(names))
+		results[i] = make([]loaded, 0, len(names))
 		for j, name := range names {
-			results[i][j] = w.loadOne(level[i], join(dir, name), name)
+			if j > 0 && held.Load() > maxLoad {
+				break
+			}
+			r := w.loadOne(level[i], join(dir, name), name)
+			held.Add(r.copy.meta.cost())
+			results[i] = append(results[i], r)
 		}
 	}
 	for i := 1; i < len(level); i++ {
@@ -351,6 +363,9 @@ func (w *walker) load(level []handle, dir string, names []string) []node {
 	}
 	read(0)
 	wg.Wait()
+	for _, r := range results {
+		names = names[:min(len(names), len(r))]
+	}
 	nodes := make([]node, len(names))
 	copies := make(map[*mount]copyOf, len(level))
 	for j, name := range names {
@@ -465,6 +480,23 @@ func readMeta(at *os.Root, file string) (*xlMeta, error) {
 		return nil, err
 	}
 	return parseXLJSON(b)
+}
+
+// versionCost is about what a Version takes in memory.
+const versionCost = 2 << 10
+
+// cost is about what a copy takes in memory, with the versions that are made of it.
+func (x *xlMeta) cost() int64 {
+	if x == nil {
+		return 0
+	}
+	n := int64(len(x.whole)) + int64(len(x.entries))*versionCost
+	if x.whole == nil {
+		for i := range x.entries {
+			n += int64(len(x.entries[i].raw))
+		}
+	}
+	return n
 }
 
 // dataDirs are the names of the directories where the versions' parts are.

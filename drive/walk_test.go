@@ -215,3 +215,35 @@ func TestLinks(t *testing.T) {
 		t.Errorf("%+v", o)
 	}
 }
+
+// TestManyVersions: objects of so many versions that not all that could be loaded at once
+// fit into memory are walked over all the same.
+func TestManyVersions(t *testing.T) {
+	c := newCluster(t, 1, 2)
+	versions := make([]*version, 3000)
+	for i := range versions {
+		versions[i] = &version{kind: DeleteMarker, id: testUUID(i + 1), modTime: int64(1_700_000_000_000_000_000 - i)}
+	}
+	var names []string
+	for i := range 8 {
+		names = append(names, fmt.Sprintf("object-%d", i))
+		c.put(0, "bucket", names[i], 3, versions...)
+	}
+	d := c.open()
+	w := &walker{ctx: t.Context(), d: d, bucket: "bucket", o: WalkOptions{Shards: 1}, fn: func(*Object) error { return nil }}
+	level := w.open("")
+	defer closeAll(level)
+	if n := len(w.load(level, "", names)); n < 1 || n > 4 { // 6 MB each, on two drives
+		t.Errorf("%d objects of %d versions were loaded at once", n, len(versions))
+	}
+	n := 0
+	must(t, d.Walk(t.Context(), nil, func(o *Object) error {
+		if n++; len(o.Versions) != len(versions) || o.Name != names[n-1] || len(o.Findings) > 0 {
+			t.Errorf("%q: %d versions, %v", o.Name, len(o.Versions), o.Findings)
+		}
+		return nil
+	}))
+	if n != len(names) {
+		t.Errorf("%d objects, want %d", n, len(names))
+	}
+}

@@ -56,6 +56,9 @@ func (b *budget) give(n int64) {
 	}
 }
 
+// versionCost is about what the metadata of a version takes.
+const versionCost = 2 << 10
+
 // cost estimates what it takes to read a version: two batches of 4 MiB, or of one
 // erasure block, with the parity that may be needed, and some to open it. What is
 // held in memory for a VerifiedSink comes on top.

@@ -271,6 +271,7 @@ func (r *Recovery) run(ctx context.Context, d *drive.Deployment) error {
 		for _, v := range o.Versions {
 			n = max(n, cost(v, r.verified))
 		}
+		n = min(n+versionCost*int64(len(o.Versions)+len(o.Unsettled)), memory)
 		return start(n, func() { r.object(ctx, o, nested) })
 	}
 	err = d.Walk(ctx, r.o.walk(), func(o *drive.Object) error {
