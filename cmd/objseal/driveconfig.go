@@ -54,6 +54,9 @@ full, secrets too, into files that only their owner may read.`,
 			defer d.Close()
 			p := configPrinter{app: a, w: cmd.OutOrStdout(), reveal: reveal}
 			if out != "" {
+				if err := offDrives(out, args); err != nil {
+					return err
+				}
 				if p.out, err = openSecretDir(out); err != nil {
 					return err
 				}

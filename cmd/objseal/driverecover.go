@@ -130,6 +130,9 @@ func (a *app) recover(cmd *cobra.Command, f *recoverFlags, roots []string) (err 
 	if err := f.check(cmd); err != nil {
 		return err
 	}
+	if err := f.offDrives(roots); err != nil {
+		return err
+	}
 	if f.o.Client, err = a.clientIfAny(cmd); err != nil {
 		return err
 	}
@@ -190,6 +193,19 @@ func (a *app) recover(cmd *cobra.Command, f *recoverFlags, roots []string) (err 
 		return &notRecoveredError{sum.Failed, f.report}
 	}
 	return nil
+}
+
+// offDrives sees to it that neither output nor report is written to a drive.
+func (f *recoverFlags) offDrives(roots []string) error {
+	if f.report != "" && f.report != "-" {
+		if err := offDrives(f.report, roots); err != nil {
+			return err
+		}
+	}
+	if f.o.DryRun || f.out == "-" || strings.HasPrefix(f.out, "s3://") {
+		return nil
+	}
+	return offDrives(f.out, roots)
 }
 
 // sink opens the output.

@@ -67,6 +67,8 @@ func hintFor(err error) string {
 		return "go on with it by --resume, or choose another --report"
 	case errors.As(err, new(*recovery.ReportError)):
 		return "nothing was changed; --resume takes the --report of an earlier run"
+	case errors.Is(err, errOnDrive):
+		return "choose a directory of its own for what is recovered, away from the drives"
 	case errors.Is(err, errNotOnDrive):
 		return "name the directory of an object below the root of a drive"
 	case errors.As(err, new(*recovery.CustomerKeyError)):
