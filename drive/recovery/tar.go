@@ -35,6 +35,9 @@ func (t *Tar) Put(ctx context.Context, it *Item, body *Body) (string, error) {
 	name := Places(it)[0]
 	h := &tar.Header{Typeflag: tar.TypeReg, Name: name, Size: body.Size(), Mode: 0o600, ModTime: it.ModTime,
 		Format: tar.FormatPAX, PAXRecords: records(it)}
+	if err := tar.NewWriter(io.Discard).WriteHeader(h); err != nil {
+		return "", err // of this version alone: the stream has nothing of it
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.err == nil {
