@@ -249,9 +249,13 @@ func (r *record) body() []byte {
 	b := msgp.AppendMapHeader(nil, 3)
 	if r.Deleted {
 		b = msgp.AppendInt(msgp.AppendString(b, "Type"), 2)
-		b = msgp.AppendMapHeader(msgp.AppendString(b, "DelObj"), 2)
+		b = msgp.AppendMapHeader(msgp.AppendString(b, "DelObj"), 3)
 		b = msgp.AppendBytes(msgp.AppendString(b, "ID"), id(r.ID))
 		b = msgp.AppendInt64(msgp.AppendString(b, "MTime"), r.modTime())
+		b = msgp.AppendMapHeader(msgp.AppendString(b, "MetaSys"), uint32(len(r.Metadata)))
+		for name, value := range r.Metadata {
+			b = msgp.AppendBytes(msgp.AppendString(b, name), []byte(value))
+		}
 		return msgp.AppendInt(msgp.AppendString(b, "v"), 1700000000)
 	}
 	numbers, sizes, actual := []int{}, []int{}, []int{}

@@ -292,6 +292,9 @@ func (r *Recovery) run(ctx context.Context, d *drive.Deployment) error {
 func (r *Recovery) object(ctx context.Context, o *drive.Object, nested bool) {
 	latest := o.Latest()
 	for _, v := range o.Unsettled {
+		if v.Type == drive.FreeVersion {
+			continue
+		}
 		if r.o.AllVersions || latest == nil || v.ModTime.After(latest.ModTime) {
 			it := newItem(v)
 			it.IsLatest, it.place = false, unsettledID(v.ID, v.ModTime)

@@ -278,6 +278,25 @@ func TestTar(t *testing.T) {
 	})
 }
 
+// TestTarHeaderTooLong: metadata that no header holds fails its version, not the stream.
+func TestTarHeaderTooLong(t *testing.T) {
+	c := drivetest.New(t, t.TempDir(), 1, 1)
+	c.Put("b", "a", drivetest.Version{Parts: [][]byte{[]byte("a")}, Metadata: map[string]string{"X-Amz-Meta-Long": strings.Repeat("x", 2<<20)}})
+	c.Put("b", "b", drivetest.Version{Parts: [][]byte{[]byte("b")}})
+	var stream bytes.Buffer
+	out := run(t, c.Drives(), recovery.NewTar(&stream), recovery.Options{Jobs: 1})
+	if l := out.lines["b/a null"]; out.err != nil || out.OK != 1 || l == nil || l.Status != recovery.Failed || l.Kind != recovery.KindOutput {
+		t.Errorf("%v, %+v, %+v", out.err, out.Summary, l)
+	}
+	r := tar.NewReader(&stream)
+	if h, err := r.Next(); err != nil || h.Name != "b/b" {
+		t.Errorf("%+v, %v", h, err)
+	}
+	if _, err := r.Next(); err != io.EOF {
+		t.Error(err)
+	}
+}
+
 // recorder is a sink in memory, which fails where it is told to.
 type recorder struct {
 	mu      sync.Mutex
@@ -342,7 +361,7 @@ func TestSinkErrors(t *testing.T) {
 	}{
 		"one":       {refused, recovery.Failed, false},
 		"not taken": {fmt.Errorf("%w: no versions there", recovery.ErrNotTaken), recovery.Skipped, false},
-		"full":      {fmt.Errorf("%w: %w", recovery.ErrStop, syscall.ENOSPC), "", true},
+		"full":      {fmt.Errorf("%w: %w", recovery.ErrStop, syscall.ENOSPC), recovery.Failed, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			sink := &recorder{fail: func(it *recovery.Item) error {
@@ -357,7 +376,7 @@ func TestSinkErrors(t *testing.T) {
 			case sink.closed != 1:
 				t.Errorf("closed %d times", sink.closed)
 			case test.ends:
-				if !errors.Is(out.err, syscall.ENOSPC) || l != nil || len(out.lines) == 0 || len(out.lines) == len(d.want)-1 {
+				if !errors.Is(out.err, syscall.ENOSPC) || l == nil || l.Status != test.status || l.Kind != recovery.KindOutput || out.Failed != 1 || len(out.lines) == len(d.want)-1 {
 					t.Errorf("%v after %d lines, one of the version: %+v", out.err, len(out.lines), l)
 				}
 			case out.err != nil || l.Status != test.status || l.Kind != recovery.KindOutput || l.SHA256 != "" || len(out.lines) != len(d.want)-1:
@@ -481,6 +500,33 @@ func TestDamage(t *testing.T) {
 	}
 	if len(sink.content) != len(d.want)-2 {
 		t.Errorf("recovered %d versions, want %d", len(sink.content), len(d.want)-2)
+	}
+}
+
+// TestUnsettledMarkers: a delete marker that too few drives have holds nothing that could be
+// recovered, and a free version is none of the client's.
+func TestUnsettledMarkers(t *testing.T) {
+	dir := t.TempDir()
+	c := drivetest.New(t, dir, 1, 4)
+	v := drivetest.Version{ID: versionID(1), ModTime: time.Unix(1700000001, 0), Parts: [][]byte{[]byte("text")}, Inline: true}
+	marker := drivetest.Version{ID: versionID(2), ModTime: time.Unix(1700000002, 0), Deleted: true}
+	free := drivetest.Version{ID: versionID(3), ModTime: time.Unix(1700000003, 0), Deleted: true, Metadata: map[string]string{"x-minio-internal-tier-free-marker": ""}}
+	c.Put("b", "o", free, marker)
+	path := filepath.Join(c.Drive(0, 0), "b", "o", "xl.meta")
+	one, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Put("b", "o", v)
+	if err := os.WriteFile(path, one, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out := run(t, c.Drives(), new(recorder), recovery.Options{AllVersions: true, Unsettled: true})
+	if out.err != nil || out.OK != 1 || out.Failed != 0 || out.Skipped != 1 || len(out.lines) != 2 {
+		t.Errorf("%v, %+v, %q", out.err, out.Summary, out.order)
+	}
+	if l := out.lines["b/o "+versionID(2)]; l == nil || l.Status != recovery.Skipped || l.Kind != drive.KindUnsettled || !l.DeleteMarker {
+		t.Errorf("%+v", l)
 	}
 }
 

@@ -39,7 +39,7 @@ func (r *Recovery) version(ctx context.Context, v *drive.Version, it *Item, unse
 	switch {
 	case it.DeleteMarker && !unsettled:
 		r.marker(ctx, it, l)
-	case unsettled && !r.o.Unsettled:
+	case unsettled && (!r.o.Unsettled || it.DeleteMarker): // a marker has nothing to recover
 		l.skip(drive.KindUnsettled, drive.ErrUnsettled.Error())
 	case v.PurgePending && !r.o.Deleted:
 		l.skip(drive.KindDeleted, "the server had begun to delete it")
@@ -61,7 +61,7 @@ func (r *Recovery) marker(ctx context.Context, it *Item, l *Line) {
 	}
 	path, err := r.sink.Delete(ctx, it)
 	l.Path = path
-	r.stored(l, err)
+	r.stored(ctx, l, err)
 }
 
 // content recovers the content of a version.
@@ -166,23 +166,28 @@ func (r *Recovery) copy(ctx context.Context, c *drive.Content, it *Item, l *Line
 	if i.Warning != "" {
 		l.Warning = i.Warning
 	}
-	r.stored(l, err)
+	r.stored(ctx, l, err)
 }
 
 // stored makes the line one of what the Sink answered.
-func (r *Recovery) stored(l *Line, err error) {
-	switch {
-	case err == nil:
+func (r *Recovery) stored(ctx context.Context, l *Line, err error) {
+	if err == nil {
 		l.Status = OK
 		return
+	}
+	l.SHA256, l.Integrity, l.Evidence, l.Path = "", "", "", ""
+	switch {
 	case errors.Is(err, ErrStop):
+		l.fail(KindOutput, err)
+		if ctx.Err() == nil {
+			r.write(l) // the one that met it has a line, those in its wake have none
+		}
 		r.stop(err)
 	case errors.Is(err, ErrNotTaken):
 		l.skip(KindOutput, err.Error())
 	default:
 		l.fail(KindOutput, err)
 	}
-	l.SHA256, l.Integrity, l.Evidence, l.Path = "", "", "", ""
 }
 
 // verify reads the body to its end; it returns the content if that is small.
