@@ -20,7 +20,7 @@
 // backend is unreachable.
 //
 // Guaranteed: the bytes of a data key are overwritten before the call that
-// evicts it returns; entries that nobody asks for go at their time, by a timer;
+// evicts it returns; entries that nobody asks for go by a timer, at most a minute after their time;
 // [Cache.Close] evicts all. No goroutine is left behind, also without a Close.
 // Not guaranteed: that the backend would answer the same as the cache does. A
 // permission that was taken away is noticed after the TTL.
