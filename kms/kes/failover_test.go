@@ -292,7 +292,7 @@ func TestShortDeadlines(t *testing.T) {
 	b, s := startFor(t, 2, kestest.Options{}, time.Hour)
 	s[0].Inject("", -1, kestest.Hang)
 	for range 20 {
-		ctx, cancel := context.WithTimeout(t.Context(), 400*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), 800*time.Millisecond)
 		_, err := b.GenerateKey(ctx, "key-1", nil)
 		cancel()
 		if err == nil {
