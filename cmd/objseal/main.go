@@ -15,11 +15,12 @@ import (
 )
 
 const usage = `objseal seals files as S3 objects with server-side encryption (SSE-S3, SSE-KMS,
-SSE-C) and opens what it or a MinIO server sealed.
+SSE-C) and opens what it or a MinIO server sealed, from its drives too.
 
   $ objseal encrypt --new-key report.pdf     seal under the local key ring
   $ objseal inspect report.pdf.sealed        what it is, which keys it needs
   $ objseal decrypt -o copy.pdf report.pdf.sealed
+  $ objseal drive ls /mnt/disk*              what a MinIO server left on its drives
 
 Keys come from the first of: --secret-key-file, --keystore (the key store of a
 KES server, without the server), MINIO_KMS_KES_* or MINIO_KMS_SECRET_KEY (as a
