@@ -47,12 +47,13 @@ full, secrets too, into files that only their owner may read.`,
 			if err != nil {
 				return err
 			}
-			d, err := drive.Open(cmd.Context(), args, nil)
+			p := configPrinter{app: a, w: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr(), reveal: reveal}
+			d, err := drive.Open(cmd.Context(), args, &drive.Options{Report: p.finding})
 			if err != nil {
 				return err
 			}
 			defer d.Close()
-			p := configPrinter{app: a, w: cmd.OutOrStdout(), reveal: reveal}
+			p.single = singles(d)
 			if out != "" {
 				if err := offDrives(out, args); err != nil {
 					return err
@@ -121,9 +122,12 @@ type configPrinter struct {
 	*app
 	w      io.Writer
 	out    *os.Root // nil: nothing is written
+	stderr io.Writer
+	single map[string]bool // see singles
 	reveal bool
 
 	total, failed int
+	unread        int64 // what may hold items that nobody knows of
 	first         error
 }
 
@@ -171,10 +175,44 @@ func (p *configPrinter) item(i *config.Item) error {
 	return p.print(p.w, line, p.text(i, &line))
 }
 
+// finding tells of what is no item's, such as a directory that cannot be listed. Nobody knows
+// what is in there, unless another drive has the same.
+func (p *configPrinter) finding(f drive.Finding) {
+	if f.Object != "" {
+		return // among those of its item
+	}
+	fmt.Fprintf(p.stderr, "objseal: note: %s\n", f)
+	if p.single[f.Drive] {
+		p.unread++
+	}
+}
+
+// singles are the drives that are the only one given of their set.
+func singles(d *drive.Deployment) map[string]bool {
+	single := make(map[string]bool)
+	for _, pool := range d.Pools {
+		for _, set := range pool.Sets {
+			var roots []string
+			for _, drive := range set.Drives {
+				if drive.Root != "" {
+					roots = append(roots, drive.Root)
+				}
+			}
+			if len(roots) == 1 {
+				single[roots[0]] = true
+			}
+		}
+	}
+	return single
+}
+
 // failure is what the command fails with: the lines have told of each.
 func (p *configPrinter) failure() error {
-	if p.failed == 0 {
+	switch {
+	case p.failed == 0 && p.unread == 0:
 		return nil
+	case p.failed == 0:
+		return fmt.Errorf("%w: %s on a drive could not be read, and no other drive has it", drive.ErrDamaged, count(p.unread, "place", "places"))
 	}
 	return fmt.Errorf("%d of %d could not be opened or written, the first one: %w", p.failed, p.total, p.first)
 }

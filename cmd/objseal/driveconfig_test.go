@@ -191,3 +191,18 @@ func TestRecoverIntoS3Refused(t *testing.T) {
 		}
 	}
 }
+
+// TestDriveConfigUnread: a directory that cannot be listed may hold users. That is told, and a
+// failure if no other drive has the same.
+func TestDriveConfigUnread(t *testing.T) {
+	for drives, code := range map[int]int{1: 1, 4: 0} {
+		c := drivetest.New(t, t.TempDir(), 1, drives)
+		c.Put(drive.SystemBucket, "config/iam/format.json", drivetest.Version{Parts: [][]byte{[]byte(`{"version":1}`)}, Inline: true})
+		if err := os.Symlink(t.TempDir(), filepath.Join(c.Drive(0, 0), drive.SystemBucket, "config", "iam", "users")); err != nil {
+			t.Fatal(err)
+		}
+		if _, stderr := driveConfig(t, code, c.Drives()...); !strings.Contains(stderr, "not-regular") {
+			t.Errorf("%d drives: %s", drives, stderr)
+		}
+	}
+}
