@@ -28,7 +28,7 @@ type group struct {
 	slots  []int // with exactly this version
 	index  []int // what these say their shard is
 
-	support  int // drives that hold it, or its data beside an xl.meta that is damaged
+	support  int // drives that hold it, or its data without an xl.meta that could say so
 	possible int // those, and the ones that could not be asked
 }
 
@@ -89,14 +89,14 @@ func (s *set) settle(bucket, dir, object string, copies []copyOf) (versions, uns
 		g.support = len(g.slots)
 		g.possible = g.support
 		for i := range copies {
-			switch c := &copies[i]; {
-			case c.drive == nil:
+			c := &copies[i]
+			if c.drive == nil || c.err != nil {
 				g.possible++
-			case c.err != nil:
-				g.possible++
-				if g.rec != nil && g.support < g.needed(readable) && g.rec.dataDir != "" && c.drive.hasDir(join(bucket, dir, g.rec.dataDir)) {
-					g.support++
-				}
+			}
+			// An xl.meta that was lost, or is damaged, takes nothing back from the data beside it.
+			if c.drive != nil && c.meta == nil && g.rec != nil && g.support < g.needed(readable) &&
+				g.rec.dataDir != "" && c.drive.hasDir(join(bucket, dir, g.rec.dataDir)) {
+				g.support++
 			}
 		}
 	}

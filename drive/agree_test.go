@@ -118,14 +118,10 @@ func TestMetadataDamaged(t *testing.T) {
 			if len(o.Findings) != damage {
 				t.Errorf("%s %d: %v", how, damage, o.Findings)
 			}
-			versions := o.Versions
-			if how == "remove" && damage == 3 { // three drives say that it was never written
-				versions = o.Unsettled
-			}
-			if len(versions) != 1 {
+			if len(o.Versions) != 1 {
 				t.Fatalf("%s %d: %d versions, %d unsettled", how, damage, len(o.Versions), len(o.Unsettled))
 			}
-			if b, _, err := stored(t, versions[0]); err != nil || !bytes.Equal(b, v.parts[0]) {
+			if b, _, err := stored(t, o.Versions[0]); err != nil || !bytes.Equal(b, v.parts[0]) {
 				t.Errorf("%s %d: %d bytes, %v", how, damage, len(b), err)
 			}
 		}
@@ -165,5 +161,20 @@ func TestSharedDataDir(t *testing.T) {
 		if got, _, err := stored(t, v); err != nil || !bytes.Equal(got, a.parts[0]) {
 			t.Errorf("%s: %d bytes, %v", v.ID, len(got), err)
 		}
+	}
+}
+
+// TestInlineDataLost: with the other copies of xl.meta inline data is gone too. They may as well
+// have been deleted, so that this is told, and no loss for certain.
+func TestInlineDataLost(t *testing.T) {
+	c := newCluster(t, 1, 4)
+	c.put(0, "bucket", "object", 3, &version{parts: [][]byte{testData("lost", 5000)}, inline: true})
+	for slot := range 3 {
+		must(t, os.Remove(filepath.Join(c.root(0, slot), "bucket", "object", xlMetaFile)))
+	}
+	o, err := c.open().Lookup(t.Context(), "bucket", "object")
+	must(t, err)
+	if len(o.Versions) != 0 || len(o.Unsettled) != 1 {
+		t.Errorf("%+v", o)
 	}
 }

@@ -16,7 +16,8 @@
 // these are on, another M for each block. Bytes are never made up: a block with
 // fewer good shards is an error of kind [KindDamaged].
 //
-// Where copies contradict each other, a version that at least M drives hold, or
+// Where copies contradict each other, a version that at least M drives hold (its data, where a
+// drive has lost its xl.meta), or
 // could hold if those that are missing or damaged are counted in, is one of
 // [Object.Versions]; a newer one below that is the trace of a write that failed,
 // an older one that of a drive that slept. Both stand in [Object.Unsettled] and
