@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"maps"
 	"testing"
 
 	"github.com/objseal/objseal/sse"
@@ -193,6 +194,15 @@ func TestCompleteRefuses(t *testing.T) {
 		if _, _, err := m.OpenPart(bad); err == nil {
 			t.Errorf("a damaged %s opens", name)
 		}
+	}
+	for _, upload := range []map[string]string{nil, seal(t, c, sse.Request{Method: sse.S3}, object, nil, nil).Metadata} {
+		if _, err := sse.CompleteUpload(object, upload, []sse.CompletedPart{good}); err == nil {
+			t.Errorf("completed what is no upload: %v", upload)
+		}
+	}
+	want, err := m.Complete([]sse.CompletedPart{good})
+	if got, err2 := sse.CompleteUpload(object, m.Metadata(), []sse.CompletedPart{good}); err != nil || err2 != nil || !maps.Equal(got, want) {
+		t.Errorf("%v, %v; by its metadata alone %v, %v", want, err, got, err2)
 	}
 	m.Wipe()
 	if _, err := m.Complete([]sse.CompletedPart{good}); err != nil {

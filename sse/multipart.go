@@ -70,7 +70,7 @@ func ResumeMultipart(ctx context.Context, client *kms.Client, n ObjectName, meta
 	key, e, err := unseal(ctx, client, n, metadata, o)
 	if err == nil {
 		if _, ok := metadata[metaMultipart]; !ok {
-			err = fmt.Errorf("%w: the metadata is not that of a multipart upload", ErrInvalidRequest)
+			err = errNoUpload
 		}
 	}
 	if err != nil {
@@ -131,6 +131,22 @@ func (m *Multipart) OpenPart(metadata map[string]string) (etag string, sums []Ch
 	}
 	return stored.display(m.method, opened), sums, nil
 }
+
+// CompleteUpload is Complete from the stored metadata of the upload, without its
+// key: neither a key server nor a customer key is needed to complete an upload
+// that stores no checksum of the whole.
+func CompleteUpload(n ObjectName, upload map[string]string, parts []CompletedPart) (map[string]string, error) {
+	e, err := parseEnvelope(upload)
+	if err != nil {
+		return nil, fmt.Errorf("failed to complete %s: %w", n, err)
+	}
+	if _, ok := upload[metaMultipart]; !ok {
+		return nil, fmt.Errorf("failed to complete %s: %w", n, errNoUpload)
+	}
+	return (&Multipart{name: n, method: e.method, initial: upload}).Complete(parts)
+}
+
+var errNoUpload = fmt.Errorf("%w: the metadata is not that of a multipart upload", ErrInvalidRequest)
 
 // Complete is CompleteWith without options. It needs no key.
 func (m *Multipart) Complete(parts []CompletedPart) (map[string]string, error) {

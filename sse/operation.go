@@ -10,11 +10,12 @@ const (
 	CreateMultipartUpload
 	UploadPart
 	UploadPartCopy
+	CompleteMultipartUpload
 	GetObject // SelectObjectContent too
 	HeadObject
 	GetObjectAttributes
 	// OtherOperation reads and writes no object data and needs no key: listings,
-	// deletions, CompleteMultipartUpload.
+	// deletions, configurations.
 	OtherOperation
 )
 
@@ -33,4 +34,6 @@ func (op Operation) copies() bool { return op == CopyObject || op == UploadPartC
 
 // isPart reports whether the encryption was decided earlier, when the upload
 // was created.
-func (op Operation) isPart() bool { return op == UploadPart || op == UploadPartCopy }
+func (op Operation) isPart() bool {
+	return op == UploadPart || op == UploadPartCopy || op == CompleteMultipartUpload
+}

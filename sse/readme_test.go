@@ -38,3 +38,26 @@ func TestReadme(t *testing.T) {
 		t.Error("the README has Go code that nothing holds")
 	}
 }
+
+// TestBackendPage: the code of docs/adding-sse.md stands in the example that is
+// compiled and run, block by block.
+func TestBackendPage(t *testing.T) {
+	page, err := os.ReadFile("../docs/adding-sse.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	example, err := os.ReadFile("backend_example_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := strings.Split(string(page), "\n```go\n")[1:]
+	if len(blocks) < 8 {
+		t.Errorf("%d blocks of code", len(blocks))
+	}
+	for _, block := range blocks {
+		code, _, closed := strings.Cut(block, "\n```\n")
+		if !closed || !strings.Contains(string(example), "\n"+code+"\n") {
+			t.Errorf("not in the example: %s", code)
+		}
+	}
+}

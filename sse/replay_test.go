@@ -251,14 +251,16 @@ func (s *replayServer) do(t *testing.T, c recorded, n sse.ObjectName, q url.Valu
 		}
 		return "", err
 	case c.Method == "POST":
-		if _, err := sse.ParseRequest(sse.OtherOperation, n, h, opts); err != nil {
+		if _, err := sse.ParseRequest(sse.CompleteMultipartUpload, n, h, opts); err != nil {
 			return "", err
 		}
-		if _, ok := s.uploads[n.Object]; !ok {
+		upload, ok := s.uploads[n.Object]
+		if !ok {
 			return "", errNoSuchUpload
 		}
 		delete(s.uploads, n.Object)
-		return "", nil
+		_, err := sse.CompleteUpload(n, upload, []sse.CompletedPart{{Number: 1, ETag: plainETag}})
+		return "", err
 	case q.Has("uploadId") && c.Method == "GET":
 		_, err := sse.ParseRequest(sse.OtherOperation, n, h, opts)
 		return "", err

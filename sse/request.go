@@ -331,9 +331,10 @@ func (r Request) SourceOptions(metadata map[string]string) (*OpenOptions, error)
 	return &OpenOptions{CustomerKey: r.SourceKey}, nil
 }
 
-// UploadOptions checks the headers of a part against the metadata of its
-// upload, and returns what ResumeMultipart needs. The upload decides: headers
-// that fit another scheme are not looked at.
+// UploadOptions checks the headers of a part, or of the completion, against the
+// metadata of its upload, and returns what ResumeMultipart needs. The upload
+// decides: headers that fit another scheme are not looked at. A completion without
+// customer key is not wrong: [CompleteUpload] needs none.
 func (r Request) UploadOptions(metadata map[string]string) (*OpenOptions, error) {
 	m, err := storedMethod(metadata)
 	switch {

@@ -207,23 +207,23 @@ func TestOperations(t *testing.T) {
 		source["X-Amz-Copy-Source-"+strings.TrimPrefix(k, "X-Amz-")] = v
 	}
 	all := []sse.Operation{sse.PutObject, sse.PostObject, sse.CopyObject, sse.CreateMultipartUpload, sse.UploadPart, sse.UploadPartCopy,
-		sse.GetObject, sse.HeadObject, sse.GetObjectAttributes, sse.OtherOperation}
+		sse.CompleteMultipartUpload, sse.GetObject, sse.HeadObject, sse.GetObjectAttributes, sse.OtherOperation}
 	// One word an operation: what is wanted of it.
 	for _, test := range []struct {
 		name    string
 		headers map[string]string
 		want    string
 	}{
-		{"nothing", nil, "none none none none none none none none none none"},
-		{"AES256", map[string]string{amz: "AES256"}, "SSE-S3 SSE-S3 SSE-S3 SSE-S3 none none BadRequest BadRequest BadRequest none"},
-		{"aws:kms", map[string]string{amz: "aws:kms"}, "SSE-KMS SSE-KMS SSE-KMS SSE-KMS none NotImplemented BadRequest BadRequest BadRequest none"},
-		{"a key id", map[string]string{amz + "-Aws-Kms-Key-Id": "k"}, "InvalidArgument InvalidArgument InvalidArgument InvalidArgument none NotImplemented BadRequest BadRequest BadRequest none"},
-		{"bucket key", map[string]string{amz + "-Bucket-Key-Enabled": "true"}, "none none none none none none none none none none"},
-		{"customer key", key, "SSE-C SSE-C SSE-C SSE-C SSE-C SSE-C SSE-C SSE-C SSE-C none"},
-		{"short customer key", short, "InvalidArgument InvalidArgument AccessDenied AccessDenied none none AccessDenied AccessDenied AccessDenied none"},
-		{"customer key of the source", source, "none none source none none source none none none none"},
-		{"half a key of the source", map[string]string{"x-amz-copy-source-server-side-encryption-customer-algorithm": "AES256"}, "none none InvalidArgument none none InvalidArgument none none none none"},
-		{"customer key of both", with(key, "X-Amz-Copy-Source-Server-Side-Encryption-Customer-Algorithm", "AES256", "X-Amz-Copy-Source-Server-Side-Encryption-Customer-Key", source["X-Amz-Copy-Source-Server-Side-Encryption-Customer-Key"], "X-Amz-Copy-Source-Server-Side-Encryption-Customer-Key-Md5", source["X-Amz-Copy-Source-Server-Side-Encryption-Customer-Key-Md5"]), "SSE-C SSE-C SSE-C+source SSE-C SSE-C SSE-C+source SSE-C SSE-C SSE-C none"},
+		{"nothing", nil, "none none none none none none none none none none none"},
+		{"AES256", map[string]string{amz: "AES256"}, "SSE-S3 SSE-S3 SSE-S3 SSE-S3 none none none BadRequest BadRequest BadRequest none"},
+		{"aws:kms", map[string]string{amz: "aws:kms"}, "SSE-KMS SSE-KMS SSE-KMS SSE-KMS none NotImplemented none BadRequest BadRequest BadRequest none"},
+		{"a key id", map[string]string{amz + "-Aws-Kms-Key-Id": "k"}, "InvalidArgument InvalidArgument InvalidArgument InvalidArgument none NotImplemented none BadRequest BadRequest BadRequest none"},
+		{"bucket key", map[string]string{amz + "-Bucket-Key-Enabled": "true"}, "none none none none none none none none none none none"},
+		{"customer key", key, "SSE-C SSE-C SSE-C SSE-C SSE-C SSE-C SSE-C SSE-C SSE-C SSE-C none"},
+		{"short customer key", short, "InvalidArgument InvalidArgument AccessDenied AccessDenied none none none AccessDenied AccessDenied AccessDenied none"},
+		{"customer key of the source", source, "none none source none none source none none none none none"},
+		{"half a key of the source", map[string]string{"x-amz-copy-source-server-side-encryption-customer-algorithm": "AES256"}, "none none InvalidArgument none none InvalidArgument none none none none none"},
+		{"customer key of both", with(key, "X-Amz-Copy-Source-Server-Side-Encryption-Customer-Algorithm", "AES256", "X-Amz-Copy-Source-Server-Side-Encryption-Customer-Key", source["X-Amz-Copy-Source-Server-Side-Encryption-Customer-Key"], "X-Amz-Copy-Source-Server-Side-Encryption-Customer-Key-Md5", source["X-Amz-Copy-Source-Server-Side-Encryption-Customer-Key-Md5"]), "SSE-C SSE-C SSE-C+source SSE-C SSE-C SSE-C+source SSE-C SSE-C SSE-C SSE-C none"},
 	} {
 		for i, want := range strings.Fields(test.want) {
 			h := http.Header{}
