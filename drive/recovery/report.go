@@ -79,7 +79,12 @@ func ResumeReport(name string, holds func(*Line) bool) (_ *Report, err error) {
 		return nil, err
 	}
 	defer old.Close()
-	f, err := os.CreateTemp(filepath.Dir(name), ".objseal-report-")
+	// A resumption that was killed right here left one behind.
+	temp := filepath.Join(filepath.Dir(name), ".objseal-"+filepath.Base(name))
+	if err := os.Remove(temp); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return nil, err
 	}

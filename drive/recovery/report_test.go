@@ -47,6 +47,10 @@ func TestResumeReport(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.Close()
+	// What a resumption leaves that is killed while it copies.
+	if err := os.WriteFile(filepath.Join(filepath.Dir(name), ".objseal-r.jsonl"), []byte("half"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 
 	r, err = ResumeReport(name, func(l *Line) bool {
 		if l.Object == "odd\xff\n" && l.Path != "p\xfe" {
