@@ -84,7 +84,10 @@ func (l *loader) prove(b *batch, block int64, reads []*reading, others []*shard)
 		for _, r := range held {
 			l.found(r.shard, number, block, errContradict)
 		}
-		return true, nil // what reads it may know better
+		l.mu.Lock()
+		l.contradict = true
+		l.mu.Unlock()
+		return true, nil // what reads it may know better, see Reader
 	}
 	for i, r := range held {
 		if best[i] == r.number {

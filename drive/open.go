@@ -147,7 +147,7 @@ func (c *Content) Checksums() ([]sse.Checksum, error) { return c.object.Checksum
 
 // NewReader returns a reader over a range of the plaintext; sse.Whole is all of it.
 func (c *Content) NewReader(ctx context.Context, r sse.Range) (*Reader, error) {
-	rd := &Reader{plain: c.Method == sse.None}
+	rd := &Reader{plain: c.Method == sse.None, name: c.v.Name()}
 	fetch := func(ctx context.Context, off, n int64) (io.ReadCloser, error) {
 		stored, err := c.v.fetch(ctx, off, n)
 		if err != nil {
@@ -171,12 +171,35 @@ type Reader struct {
 	content *sse.Reader
 	stored  *StoredReader // nil if nothing is stored
 	plain   bool
+	name    sse.ObjectName
 }
 
-func (r *Reader) Read(p []byte) (int, error) { return r.content.Read(p) }
+func (r *Reader) Read(p []byte) (int, error) {
+	n, err := r.content.Read(p)
+	if err == io.EOF {
+		if doubt := r.doubt(); doubt != nil {
+			err = doubt
+		}
+	}
+	return n, err
+}
 
 // WriteTo implements io.WriterTo.
-func (r *Reader) WriteTo(w io.Writer) (int64, error) { return r.content.WriteTo(w) }
+func (r *Reader) WriteTo(w io.Writer) (int64, error) {
+	n, err := r.content.WriteTo(w)
+	if err == nil {
+		err = r.doubt()
+	}
+	return n, err
+}
+
+// doubt is the error of content that shards contradicted, if it was not proved otherwise.
+func (r *Reader) doubt() error {
+	if !r.plain || r.stored == nil || !r.stored.loader.doubtful() || r.Integrity().Level == sse.Content {
+		return nil
+	}
+	return fmt.Errorf("failed to read %s: %w: %w", r.name, ErrDamaged, errContradict)
+}
 
 // Size is the number of plaintext bytes that the Reader yields in all.
 func (r *Reader) Size() int64 { return r.content.Size() }

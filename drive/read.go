@@ -190,8 +190,9 @@ type loader struct {
 	shards    []*shard
 	proved    bool // the shards of the part are those they are said to be, as far as can be told
 
-	mu       sync.Mutex
-	findings []Finding
+	mu         sync.Mutex
+	findings   []Finding
+	contradict bool // see errContradict
 }
 
 func (l *loader) next() *batch {
@@ -384,6 +385,13 @@ func (l *loader) found(s *shard, part int, block int64, err error) {
 	l.findings = append(l.findings, f)
 	l.mu.Unlock()
 	l.v.set.d.report(f)
+}
+
+// doubtful reports whether nothing told which shards are right.
+func (l *loader) doubtful() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.contradict
 }
 
 func (l *loader) list() []Finding {
