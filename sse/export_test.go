@@ -35,3 +35,12 @@ func SealChecksums(o *Object, records []byte) string {
 	}
 	return string(sealed)
 }
+
+// SealIndex seals a stripped S2 index as one of a part of the object o.
+func SealIndex(o *Object, stripped []byte) []byte {
+	sealed, err := o.key.key.sealValue(nil, labelIndex, stripped)
+	if err != nil {
+		panic(err)
+	}
+	return sealed
+}

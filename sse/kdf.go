@@ -15,6 +15,7 @@ const (
 	legacySealAlgorithm = "DARE-SHA256"        // SSE spec section 1.3, read only
 	labelETag           = "SSE-etag"           // SSE spec section 1.6
 	labelChecksum       = "object-checksum"    // SSE spec section 1.6
+	labelIndex          = "compression-index"  // SSE spec section 1.6
 )
 
 // A derivedKey is used once and cleared, all within one call, so that it needs

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/klauspost/compress/s2"
+
 	"github.com/objseal/objseal/stream"
 )
 
@@ -15,6 +17,7 @@ type span struct {
 	stored int64 // ciphertext bytes
 	packed int64 // bytes in its packages: plaintext, or its S2 stream
 	actual int64 // plaintext bytes
+	index  []byte
 }
 
 // layout says which stored bytes hold which plaintext.
@@ -44,7 +47,7 @@ func layoutOf(s Stored) (l layout, err error) {
 	} else {
 		// Without the flag a part list means the 10 MiB splits of old servers:
 		// one stream across all of them.
-		l.spans = []span{{stored: s.Size}}
+		l.spans = []span{{stored: s.Size, index: s.Indexes[1]}}
 	}
 	if err != nil {
 		return layout{}, err
@@ -109,7 +112,7 @@ func partSpans(s Stored, compressed bool) ([]span, error) {
 			return nil, fmt.Errorf("%w: part %d claims %d bytes of plaintext", ErrTampered, p.Number, p.ActualSize)
 		}
 		left -= p.Size
-		spans[i] = span{part: p.Number, stored: p.Size, actual: p.ActualSize}
+		spans[i] = span{part: p.Number, stored: p.Size, actual: p.ActualSize, index: s.Indexes[p.Number]}
 	}
 	if left != 0 {
 		return nil, fmt.Errorf("%w: %d stored bytes belong to no part", ErrTampered, left)
@@ -170,25 +173,33 @@ type Segment struct {
 	// drop and to deliver. Else Packages tells them, and Skip is 0.
 	Skip, N int64
 
-	toEnd bool // the S2 stream must end behind them
+	toEnd  bool // the S2 stream must end behind them
+	inside bool // the packages begin within the S2 stream
 }
 
-// plan finds the packages of r. An S2 stream is read from its start. One that
-// should be empty is read too where it lies in the range: what is fetched has
-// no gaps, and nothing hides there.
-func (l layout) plan(r Range) (w Plan, err error) {
+// plan finds the packages of r. An S2 stream is read from its start, unless index,
+// which may be nil, returns that of its part. One that should be empty is read
+// too where it lies in the range: what is fetched has no gaps, and nothing hides
+// there.
+func (l layout) plan(r Range, index func(*span) *s2.Index) (w Plan, err error) {
 	off, n, err := r.resolve(l.size)
 	if err != nil {
 		return Plan{}, err
 	}
 	w.Start, w.Size = off, n
 	var plain, stored int64 // before the span at hand
-	for _, p := range l.spans {
+	for i := range l.spans {
+		p := &l.spans[i]
 		first, last := max(off-plain, 0), min(off+n-plain, p.actual)
 		if first < last || first == last && p.actual == 0 && p.stored > 0 {
 			s := Segment{Part: p.part, N: last - first, toEnd: last == p.actual}
 			if l.compressed {
-				s.Skip, first, last = first, 0, p.packed
+				from, to := int64(0), p.packed
+				s.Skip = first
+				if index != nil && (first > 0 || last < p.actual) {
+					from, to, s.Skip = p.blocks(index(p), first, last)
+				}
+				s.inside, first, last = from > 0, from, to
 			}
 			if l.plain {
 				s.Packages = stream.Range{Offset: first, Length: last - first, N: last - first}
@@ -218,13 +229,14 @@ func PlanRange(s Stored, r Range) (Plan, error) {
 	if err != nil {
 		return Plan{}, err
 	}
-	return l.plan(r)
+	return l.plan(r, nil)
 }
 
 // Plan says what a Reader over r fetches. A package without a byte of r is not
-// in it, except for compressed objects, whose streams are read from their start.
+// in it, except for compressed objects: their streams are read from their start,
+// or from where the index of the part says that the block begins.
 func (o *Object) Plan(r Range) (Plan, error) {
-	p, err := o.layout.plan(r)
+	p, err := o.layout.plan(r, o.index)
 	if err != nil {
 		return Plan{}, fmt.Errorf("failed to plan a read of %s: %w", o.name, err)
 	}

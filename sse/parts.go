@@ -20,6 +20,7 @@ type partsReader struct {
 	compressed bool
 	plain      bool       // not encrypted
 	inflater   *s2.Reader // of the segment at hand; its buffers serve all
+	inside     bool       // which began within its S2 stream
 
 	current io.Reader // plaintext of the segment at hand, nil between two
 	part    int       // its number, 0 if the object is one stream
@@ -40,11 +41,15 @@ func (p *partsReader) next() error {
 	p.current = packages
 	if p.compressed {
 		below := &lastError{Reader: packages}
-		if p.inflater == nil {
+		switch {
+		case s.inside:
+			p.inflater = s2.NewReader(below, s2.ReaderAllocBlock(64<<10), s2.ReaderIgnoreStreamIdentifier())
+		case p.inflater == nil || p.inside:
 			p.inflater = s2.NewReader(below, s2.ReaderAllocBlock(64<<10))
-		} else {
+		default:
 			p.inflater.Reset(below)
 		}
+		p.inside = s.inside
 		p.current = &inflatedReader{s2: p.inflater, below: below, skip: s.Skip, left: s.N, toEnd: s.toEnd}
 	}
 	return nil

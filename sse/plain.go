@@ -60,7 +60,7 @@ func plainLayout(s Stored) (l layout, err error) {
 			return layout{}, err
 		}
 	} else {
-		l.spans = []span{{stored: s.Size, actual: l.size}}
+		l.spans = []span{{stored: s.Size, actual: l.size, index: s.Indexes[1]}}
 		if l.size < 0 && l.compressed { // only the parts can know
 			l.spans[0].actual = 0
 			for _, p := range s.Parts {

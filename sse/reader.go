@@ -46,7 +46,8 @@ type Reader struct {
 
 // NewReader returns a Reader over a range of the plaintext. Only the packages
 // that hold the range are fetched, in one call of fetch, as [Object.Plan] says; of
-// a compressed object those from the start of the part that the range begins in. A range that
+// a compressed object those from the start of the part that the range begins in, or from the block that
+// its index names. A range that
 // covers the whole object is a full read.
 //
 // Errors: ErrRange; those of fetch; for a full read ErrTampered if the sealed
@@ -60,7 +61,7 @@ func (o *Object) NewReader(ctx context.Context, fetch Fetch, r Range) (*Reader, 
 }
 
 func (o *Object) newReader(ctx context.Context, fetch Fetch, r Range) (*Reader, error) {
-	w, err := o.layout.plan(r)
+	w, err := o.layout.plan(r, o.index)
 	if err != nil {
 		return nil, err
 	}

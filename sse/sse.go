@@ -113,4 +113,8 @@ type Stored struct {
 	Metadata map[string]string // internal entries and "etag", spelled as MinIO does; others are not looked at
 	Size     int64             // stored bytes, all parts together
 	Parts    []Part            // of a multipart object; else not looked at
+	// Indexes are the S2 indexes of a compressed object as MinIO stores them, sealed if
+	// the object is, by part number; 1 for an object in one stream. Ranges then need
+	// not be read from the start of their part. Parts without are fine.
+	Indexes map[int][]byte
 }
