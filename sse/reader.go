@@ -46,9 +46,9 @@ type Reader struct {
 
 // NewReader returns a Reader over a range of the plaintext. Only the packages
 // that hold the range are fetched, in one call of fetch, as [Object.Plan] says; of
-// a compressed object those from the start of the part that the range begins in, or from the block that
-// its index names. A range that
-// covers the whole object is a full read.
+// a compressed object those from the start of the part that the range begins in,
+// or from the block that its index names. A range that covers the whole object is
+// a full read.
 //
 // Errors: ErrRange; those of fetch; for a full read ErrTampered if the sealed
 // ETag or checksum does not open, unless the content is not to be checked.
