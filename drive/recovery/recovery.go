@@ -140,6 +140,7 @@ type Recovery struct {
 	mu   sync.Mutex
 	sum  Summary
 	keys map[keyName]*KeyUse
+	told map[version]struct{} // findings
 }
 
 type keyName struct {
@@ -149,7 +150,7 @@ type keyName struct {
 
 // New returns a run into sink. Nothing is done yet.
 func New(sink Sink, o *Options) *Recovery {
-	r := &Recovery{sink: sink, stop: func(error) {}, keys: make(map[keyName]*KeyUse)}
+	r := &Recovery{sink: sink, stop: func(error) {}, keys: make(map[keyName]*KeyUse), told: make(map[version]struct{})}
 	if o != nil {
 		r.o = *o
 	}
@@ -166,8 +167,12 @@ func (r *Recovery) Finding(f drive.Finding) {
 }
 
 // finding writes the line of a finding that is no object's. It is an error only if there may be
-// objects that no other drive has.
+// objects that no other drive has. Count and the search for names of uploads walk over
+// the drives too: what they meet again has its line already.
 func (r *Recovery) finding(f drive.Finding) {
+	if !r.first(f) {
+		return
+	}
 	l := &Line{Bucket: f.Bucket, Object: f.Object, SSE: method(sse.None)}
 	l.addFindings([]drive.Finding{f})
 	if f.Problem == drive.DriveMissing || f.Problem == drive.DriveAdopted || r.others[f.Drive] > 0 {
@@ -176,6 +181,20 @@ func (r *Recovery) finding(f drive.Finding) {
 		l.fail(sse.Kind(f.Problem), errors.New(f.String()))
 	}
 	r.write(l)
+}
+
+// maxTold bounds how many findings are known again.
+const maxTold = 1 << 16
+
+func (r *Recovery) first(f drive.Finding) bool {
+	id := versionOf(string(f.Problem), f.Drive+"/"+f.Path, f.Detail)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, known := r.told[id]
+	if !known && len(r.told) < maxTold {
+		r.told[id] = struct{}{}
+	}
+	return !known
 }
 
 // Progress may be called at any time.

@@ -530,6 +530,31 @@ func TestUnsettledMarkers(t *testing.T) {
 	}
 }
 
+// TestFindingsOnce: what several walks meet is told once.
+func TestFindingsOnce(t *testing.T) {
+	d := newDeployment(t, 1, 1)
+	if err := os.Symlink("/", filepath.Join(d.Drives()[0], "b1", "link")); err != nil {
+		t.Fatal(err)
+	}
+	var deployment *drive.Deployment
+	count := func(it *recovery.Item) error { // while the run lasts, as a progress bar does
+		_, err := recovery.Count(t.Context(), deployment, new(recovery.Options))
+		return err
+	}
+	var text bytes.Buffer
+	o := recovery.Options{Client: d.client, CustomerKeys: d.keys, Report: recovery.NewReport(&text), Bucket: "b1"}
+	r := recovery.New(&recorder{fail: count}, &o)
+	deployment, err := drive.Open(t.Context(), d.Drives(), &drive.Options{Report: r.Finding})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer deployment.Close()
+	sum, err := r.Run(t.Context(), deployment)
+	if n := strings.Count(text.String(), `"kind":"not-regular"`); err != nil || n != 1 || sum.Failed != 1 {
+		t.Errorf("%v, %d lines, %+v", err, n, sum)
+	}
+}
+
 // TestTooFewDrives: three of four drives missing leaves nothing but delete markers; of two sets, one missing is told.
 func TestTooFewDrives(t *testing.T) {
 	d := newDeployment(t, 1, 4)
