@@ -28,8 +28,9 @@ type EncryptOptions struct {
 	// processor busy. A hash that is an io.Closer is closed when the upload ends,
 	// well or not.
 	NewMD5 func() hash.Hash
-	// ContentMD5 is what the client sent as Content-MD5, 16 bytes, for ETagMD5. A
-	// body with another MD5 makes the upload fail at its end, with a *RequestError.
+	// ContentMD5 is what the client sent as Content-MD5, 16 bytes. A body with another
+	// MD5 makes the upload fail at its end, with a *RequestError. As there is an MD5
+	// then, it is what ETagRandom seals too, as in MinIO.
 	ContentMD5 []byte
 	// Size is the number of plaintext bytes that the client announced; nil if it
 	// announced none. A body of another length makes the upload fail with
@@ -66,8 +67,10 @@ func (o *EncryptOptions) orDefault() (EncryptOptions, error) {
 		return EncryptOptions{}, fmt.Errorf("%w: a supplied ETag has %d bytes", ErrInvalidRequest, md5.Size)
 	case o.Checksum != NoChecksum && !o.Checksum.known():
 		return EncryptOptions{}, fmt.Errorf("%w: unknown checksum type %d", ErrInvalidRequest, uint32(o.Checksum))
-	case o.ContentMD5 != nil && (len(o.ContentMD5) != md5.Size || o.Policy != ETagMD5):
+	case o.ContentMD5 != nil && len(o.ContentMD5) != md5.Size:
 		return EncryptOptions{}, &RequestError{Response: Response{http.StatusBadRequest, "InvalidDigest", "The Content-Md5 you specified is not valid."}}
+	case o.ContentMD5 != nil && o.Policy == ETagSupplied && !bytes.Equal(o.ContentMD5, o.ETag):
+		return EncryptOptions{}, errBadDigest
 	case o.Workers < 0:
 		return EncryptOptions{}, fmt.Errorf("%w: %d workers", ErrInvalidRequest, o.Workers)
 	case o.Size != nil && *o.Size < 0:
@@ -76,8 +79,13 @@ func (o *EncryptOptions) orDefault() (EncryptOptions, error) {
 	opts := *o
 	// Used at the end only, when the caller's may hold another one.
 	opts.ETag, opts.ContentMD5 = bytes.Clone(o.ETag), bytes.Clone(o.ContentMD5)
+	if o.ContentMD5 != nil && o.Policy == ETagRandom {
+		opts.Policy = ETagMD5
+	}
 	return opts, nil
 }
+
+var errBadDigest = &RequestError{Response: Response{http.StatusBadRequest, "BadDigest", "The Content-Md5 you specified did not match what we received."}}
 
 // ErrIncompleteUpload is returned by Upload.Metadata before the ciphertext was
 // read to its end: the sealed ETag and checksum exist only then.
@@ -245,7 +253,7 @@ func (u *Upload) finish() error {
 	default:
 		u.body.md5.Sum(u.etag[:0])
 		if u.opts.ContentMD5 != nil && !bytes.Equal(u.etag[:], u.opts.ContentMD5) {
-			return &RequestError{Response: Response{http.StatusBadRequest, "BadDigest", "The Content-Md5 you specified did not match what we received."}}
+			return errBadDigest
 		}
 	}
 	if _, err := u.key.sealValue(u.sealedETag[:0], labelETag, u.etag[:]); err != nil {

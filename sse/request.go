@@ -19,7 +19,7 @@ type Request struct {
 	Operation   Operation
 	Method      Method
 	KMSKeyID    string             // SSE-KMS, and SSE-S3 if the backend names a key; empty: the default key
-	Context     kms.AssociatedData // SSE-KMS: the client's own pairs
+	Context     kms.AssociatedData // SSE-KMS: the client's own pairs; ParseRequest never leaves it nil, which Rewrap takes for the old one
 	CustomerKey CustomerKey        // SSE-C
 	SourceKey   CustomerKey        // the customer key of the source of a copy
 
@@ -124,6 +124,9 @@ func (o *RequestOptions) applyDefault(r *Request) {
 	case o.AutoEncryption:
 		r.Method = KMS
 	}
+	if r.Method == KMS {
+		r.Context = kms.AssociatedData{}
+	}
 }
 
 // headers are the SSE headers of a request, by their canonical names.
@@ -214,7 +217,7 @@ func (s headers) part() (CustomerKey, error) {
 }
 
 func (s headers) kms(r *Request) error {
-	r.Method, r.KMSKeyID = KMS, strings.TrimPrefix(s.values[headerKMSKeyID], arnPrefix)
+	r.Method, r.KMSKeyID, r.Context = KMS, strings.TrimPrefix(s.values[headerKMSKeyID], arnPrefix), kms.AssociatedData{}
 	if strings.TrimSpace(r.KMSKeyID) != r.KMSKeyID {
 		return invalidRequest("KMS KeyID contains unsupported characters")
 	}

@@ -10,6 +10,7 @@ import (
 	"io"
 	"maps"
 	"math/rand/v2"
+	"net/http"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -1014,6 +1015,25 @@ func TestRewrapAs(t *testing.T) {
 					t.Errorf("%s: opens under its old name: %v", name, err)
 				}
 			}
+		}
+	}
+	// A copy has the context that its request names, not that of its source.
+	withContext := seal(t, from, sse.Request{Method: sse.KMS, Context: kms.AssociatedData{"a": "b"}}, object, nil, nil)
+	for _, o := range []*sse.RequestOptions{nil, {AutoEncryption: true}} {
+		h := http.Header{amz: {"aws:kms"}}
+		if o != nil {
+			h = nil
+		}
+		r, err := sse.ParseRequest(sse.CopyObject, other, h, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := sse.RewrapAs(background, from, object, withContext.Metadata, nil, into, other, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d, err := sse.DescribeKeys(m); err != nil || len(d.Context) > 0 {
+			t.Errorf("the copy has %+v, %v", d, err)
 		}
 	}
 	s := seal(t, from, sse.Request{Method: sse.S3}, object, nil, nil)
