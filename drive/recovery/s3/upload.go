@@ -202,7 +202,8 @@ func (u *upload) parts(ctx context.Context, id string, sizes []int64) ([]minio.C
 	defer cancel(nil)
 	parts := make([]minio.CompletePart, len(sizes))
 	sums := make([][]byte, len(sizes))
-	var running sync.WaitGroup
+	var running sync.WaitGroup // a part that arrived after the upload is given up would stay for ever
+	defer running.Wait()
 	send := func(n int, body io.Reader, size int64, o minio.PutObjectPartOptions) {
 		p, err := u.sink.core.PutObjectPart(ctx, u.bucket.name, u.key, id, n+1, body, size, o)
 		if err != nil {
@@ -217,6 +218,7 @@ func (u *upload) parts(ctx context.Context, id string, sizes []int64) ([]minio.C
 			body := streamed{r: io.TeeReader(io.LimitReader(u.body, size), sum)}
 			send(n, &body, size, minio.PutObjectPartOptions{})
 			if body.err != nil { // and not that of the request that it broke
+				cancel(nil)
 				return nil, nil, body.err
 			}
 			sums[n] = sum.Sum(nil)
