@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -22,6 +23,12 @@ import (
 // TestKESServeReload: SIGHUP makes a server read its policies and certificate
 // again, what is wrong changes nothing, and SIGTERM is an orderly end.
 func TestKESServeReload(t *testing.T) {
+	// Tests may have been started with SIGHUP ignored, by nohup; then the server
+	// does not listen to it either.
+	heard := make(chan os.Signal, 1)
+	signal.Notify(heard, syscall.SIGHUP)
+	defer signal.Stop(heard)
+
 	dir := t.TempDir()
 	certFile, keyFile := filepath.Join(dir, "given.crt"), filepath.Join(dir, "given.key")
 	makePair := func() string {
