@@ -222,7 +222,7 @@ func TestManyVersions(t *testing.T) {
 	c := newCluster(t, 1, 2)
 	versions := make([]*version, 3000)
 	for i := range versions {
-		versions[i] = &version{kind: DeleteMarker, id: testUUID(i + 1), modTime: int64(1_700_000_000_000_000_000 - i)}
+		versions[i] = &version{kind: DeleteMarker, id: testUUID(i + 1), modTime: 1_700_000_000_000_000_000 - int64(i)}
 	}
 	var names []string
 	for i := range 8 {
