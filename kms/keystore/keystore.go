@@ -28,7 +28,6 @@ package keystore
 
 import (
 	"context"
-	"crypto/fips140"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -39,6 +38,7 @@ import (
 	"github.com/objseal/objseal/internal/dek"
 	"github.com/objseal/objseal/internal/keyfile"
 	"github.com/objseal/objseal/kms"
+	"github.com/objseal/objseal/kms/internal/datakey"
 )
 
 // Options are the settings of a Backend. The zero value is good.
@@ -149,7 +149,7 @@ func (b *Backend) GenerateKey(ctx context.Context, keyID string, ad kms.Associat
 	}
 	defer k.Wipe()
 	key := kms.RandomDataKey()
-	ciphertext, err := seal(k, key.Bytes(), ad)
+	ciphertext, err := datakey.Seal(k.Secret.Bytes(), k.Algorithm, key.Bytes(), ad.Canonical())
 	if err != nil {
 		return kms.GeneratedKey{}, err
 	}
@@ -163,14 +163,7 @@ func (b *Backend) Encrypt(ctx context.Context, keyID string, plaintext []byte, a
 		return nil, err
 	}
 	defer k.Wipe()
-	return seal(k, plaintext, ad)
-}
-
-func seal(k keyfile.Key, plaintext []byte, ad kms.AssociatedData) ([]byte, error) {
-	if k.Algorithm == dek.ChaCha20 && fips140.Enforced() {
-		return nil, fmt.Errorf("%w: ChaCha20 is not allowed in FIPS 140-only mode", kms.ErrUnsupported)
-	}
-	return dek.Seal(nil, k.Secret.Bytes(), k.Algorithm, plaintext, ad.Canonical()), nil
+	return datakey.Seal(k.Secret.Bytes(), k.Algorithm, plaintext, ad.Canonical())
 }
 
 // Decrypt opens a data key in any form that KES ever wrote.
@@ -180,14 +173,7 @@ func (b *Backend) Decrypt(ctx context.Context, keyID string, ciphertext []byte, 
 		return kms.DataKey{}, err
 	}
 	defer k.Wipe()
-	plaintext, err := dek.Open(nil, k.Secret.Bytes(), k.Algorithm, ciphertext, ad.Canonical())
-	if errors.Is(err, dek.ErrNotAuthentic) {
-		return kms.DataKey{}, kms.ErrNotAuthentic
-	} else if err != nil {
-		return kms.DataKey{}, err
-	}
-	defer clear(plaintext)
-	return kms.NewDataKey(plaintext)
+	return datakey.Open(k.Secret.Bytes(), k.Algorithm, ciphertext, ad.Canonical())
 }
 
 // Status tells whether the directory can be read.

@@ -17,7 +17,6 @@ package kmstest
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -28,6 +27,7 @@ import (
 	"github.com/objseal/objseal/internal/dek"
 	"github.com/objseal/objseal/internal/secret"
 	"github.com/objseal/objseal/kms"
+	"github.com/objseal/objseal/kms/internal/datakey"
 )
 
 // Backend is a kms.Backend, and all that one can be besides, in memory. It is
@@ -142,14 +142,7 @@ func (b *Backend) Decrypt(ctx context.Context, keyID string, ciphertext []byte, 
 	if err != nil {
 		return kms.DataKey{}, err
 	}
-	plaintext, err := dek.Open(nil, k.Bytes(), k.alg, ciphertext, ad.Canonical())
-	if errors.Is(err, dek.ErrNotAuthentic) {
-		return kms.DataKey{}, kms.ErrNotAuthentic
-	} else if err != nil {
-		return kms.DataKey{}, err
-	}
-	defer clear(plaintext)
-	return kms.NewDataKey(plaintext)
+	return datakey.Open(k.Bytes(), k.alg, ciphertext, ad.Canonical())
 }
 
 // Status implements kms.Backend.
@@ -235,5 +228,5 @@ func (b *Backend) Encrypt(ctx context.Context, keyID string, plaintext []byte, a
 	if err != nil {
 		return nil, err
 	}
-	return dek.Seal(nil, k.Bytes(), k.alg, plaintext, ad.Canonical()), nil
+	return datakey.Seal(k.Bytes(), k.alg, plaintext, ad.Canonical())
 }

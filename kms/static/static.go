@@ -22,7 +22,6 @@ package static
 
 import (
 	"context"
-	"crypto/fips140"
 	"errors"
 	"fmt"
 	"maps"
@@ -31,6 +30,7 @@ import (
 
 	"github.com/objseal/objseal/internal/dek"
 	"github.com/objseal/objseal/kms"
+	"github.com/objseal/objseal/kms/internal/datakey"
 )
 
 // Backend seals data keys under keys it holds itself. It is a [kms.Backend],
@@ -103,10 +103,7 @@ func (b *Backend) Encrypt(ctx context.Context, keyID string, plaintext []byte, a
 	if err != nil {
 		return nil, err
 	}
-	if key.cipher() == dek.ChaCha20 && fips140.Enforced() {
-		return nil, fmt.Errorf("%w: ChaCha20 is not allowed in FIPS 140-only mode", kms.ErrUnsupported)
-	}
-	return dek.Seal(nil, key.Bytes(), key.cipher(), plaintext, ad.Canonical()), nil
+	return datakey.Seal(key.Bytes(), key.cipher(), plaintext, ad.Canonical())
 }
 
 // Decrypt opens a data key in any form that MinIO or KES ever wrote under a
@@ -116,14 +113,7 @@ func (b *Backend) Decrypt(ctx context.Context, keyID string, ciphertext []byte, 
 	if err != nil {
 		return kms.DataKey{}, err
 	}
-	plaintext, err := dek.Open(nil, key.Bytes(), key.cipher(), ciphertext, ad.Canonical())
-	if errors.Is(err, dek.ErrNotAuthentic) {
-		return kms.DataKey{}, kms.ErrNotAuthentic
-	} else if err != nil {
-		return kms.DataKey{}, err
-	}
-	defer clear(plaintext)
-	return kms.NewDataKey(plaintext)
+	return datakey.Open(key.Bytes(), key.cipher(), ciphertext, ad.Canonical())
 }
 
 // Status always succeeds: there is no server that could be down.

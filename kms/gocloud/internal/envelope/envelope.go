@@ -4,11 +4,11 @@ package envelope
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 
 	"github.com/objseal/objseal/internal/dek"
 	"github.com/objseal/objseal/kms"
+	"github.com/objseal/objseal/kms/internal/datakey"
 )
 
 const (
@@ -50,14 +50,7 @@ func Open(wrapping, sealed []byte, keyID string, ad kms.AssociatedData) (kms.Dat
 	if len(wrapping) != dek.KeySize { // sealed by the same key for another use
 		return kms.DataKey{}, kms.ErrNotAuthentic
 	}
-	plaintext, err := dek.Open(nil, wrapping, dek.AES256, sealed, bound(keyID, ad))
-	if errors.Is(err, dek.ErrNotAuthentic) {
-		return kms.DataKey{}, kms.ErrNotAuthentic
-	} else if err != nil {
-		return kms.DataKey{}, err
-	}
-	defer clear(plaintext)
-	return kms.NewDataKey(plaintext)
+	return datakey.Open(wrapping, dek.AES256, sealed, bound(keyID, ad))
 }
 
 // bound is what a data key is sealed with: the key id, with its length, and the
