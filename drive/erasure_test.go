@@ -283,6 +283,11 @@ func TestShardFiles(t *testing.T) {
 			must(t, os.Rename(path, path+".away"))
 			must(t, os.Symlink("part.1.away", path))
 		}, NotRegular},
+		"link on the way": {func(t *testing.T, path string) {
+			dir := filepath.Dir(path)
+			must(t, os.Rename(dir, dir+".away"))
+			must(t, os.Symlink(filepath.Base(dir)+".away", dir))
+		}, NotRegular},
 		"directory": {func(t *testing.T, path string) {
 			must(t, os.Remove(path))
 			must(t, os.Mkdir(path, 0o755))

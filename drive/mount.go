@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path"
 	"slices"
 	"strings"
 )
@@ -22,10 +23,19 @@ var (
 	errNotDir     = errors.New("not a directory")
 )
 
-// open opens a regular file below the root. A link is not followed, a pipe not
-// opened: that could wait for ever.
-func (d *mount) open(name string) (*os.File, int64, error) { return openFile(d.root, name) }
+// open opens a regular file in a directory below the root. A link is not followed, on the
+// way to it neither.
+func (d *mount) open(name string) (*os.File, int64, error) {
+	dir, file := path.Split(name)
+	at, err := d.openDir(strings.TrimSuffix(dir, "/"))
+	if err != nil {
+		return nil, 0, err
+	}
+	defer at.Close()
+	return openFile(at, file)
+}
 
+// openFile opens a regular file. A pipe is not opened: that could wait for ever.
 func openFile(at *os.Root, name string) (*os.File, int64, error) {
 	info, err := at.Lstat(name)
 	if err != nil {

@@ -193,7 +193,7 @@ func problemOf(err error) Problem {
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, errEndsIn):
 		return ShardMissing
-	case errors.Is(err, errNotRegular):
+	case errors.Is(err, errNotRegular), errors.Is(err, errNotDir):
 		return NotRegular
 	case errors.Is(err, errBadHash), errors.Is(err, errMisplaced), errors.Is(err, errContradict), errors.Is(err, ErrDamaged), errors.Is(err, ErrUnsupported):
 		return ShardDamaged
