@@ -95,8 +95,8 @@ func readXLMeta(r io.ReaderAt, size int64) (*xlMeta, error) {
 	end := start + int64(n)
 	if minor >= 2 {
 		// 9 bytes are the longest form of an integer.
-		tail := make([]byte, min(9, size-end))
-		if _, err := r.ReadAt(tail, end); err != nil && err != io.EOF {
+		tail, err := readMore(r, head, end, min(9, size-end))
+		if err != nil {
 			return nil, err
 		}
 		u := unpacker{b: tail}
@@ -226,7 +226,7 @@ func (x *xlMeta) readInline(r io.ReaderAt, off, size int64) error {
 	if off >= size {
 		return nil
 	}
-	w := window{r: r, off: off, size: size}
+	w := window{r: r, off: off, size: size, buf: x.whole}
 	version, err := w.next(1)
 	if err != nil {
 		return err
@@ -288,7 +288,8 @@ func (x *xlMeta) readInline(r io.ReaderAt, off, size int64) error {
 	return nil
 }
 
-// window reads the small things between large ones.
+// window reads the small things between large ones. Where buf is all of the file, it reads
+// nothing.
 type window struct {
 	r         io.ReaderAt
 	off, size int64
