@@ -27,9 +27,8 @@ const (
 // record is a version read in full.
 type record struct {
 	entry
-	dataDir  string // below the object's directory, where its part files are
-	data     int    // M
-	parity   int    // N
+	data     int // M
+	parity   int // N
 	block    int64
 	dist     []int // shard by slot, from 1
 	parts    []sse.Part
@@ -122,6 +121,13 @@ func (e *entry) scan() error {
 			continue
 		case "ID":
 			e.id = u.uuid()
+		case "DDir":
+			in := unpacker{b: u.raw()} // that it is none shows when the version is read in full
+			if e.dataDir = ""; e.kind == ObjectVersion {
+				if id := in.uuid(); in.err == nil && id != [16]byte{} {
+					e.dataDir = uuidText(id)
+				}
+			}
 		case "MTime":
 			e.modTime = u.int()
 		default:
@@ -133,21 +139,6 @@ func (e *entry) scan() error {
 		u.fail("a version without a time")
 	}
 	return u.err
-}
-
-// dataDirOf returns the data directory of a V2Obj, as text, empty if it has none.
-func dataDirOf(raw []byte) string {
-	u := unpacker{b: raw}
-	for range u.fields() {
-		if u.string() == "DDir" {
-			if id := u.uuid(); u.err == nil && id != [16]byte{} {
-				return uuidText(id)
-			}
-			return ""
-		}
-		u.skip()
-	}
-	return ""
 }
 
 // record reads the version in full.
@@ -184,9 +175,7 @@ func (e *entry) parseV2() (*record, error) {
 	for range u.fields() {
 		switch u.string() {
 		case "DDir":
-			if id := u.uuid(); id != [16]byte{} {
-				r.dataDir = uuidText(id)
-			}
+			u.uuid() // scan kept it
 		case "EcAlgo":
 			algorithm = u.int()
 		case "CSumAlgo":

@@ -506,10 +506,8 @@ func (x *xlMeta) dataDirs() map[string]bool {
 		switch e := &x.entries[i]; {
 		case e.legacy != nil:
 			dirs[legacyDir] = true
-		case e.kind == ObjectVersion:
-			if dir := dataDirOf(e.raw); dir != "" {
-				dirs[dir] = true
-			}
+		case e.dataDir != "":
+			dirs[e.dataDir] = true
 		}
 	}
 	return dirs

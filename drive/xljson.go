@@ -86,8 +86,8 @@ func (v *xlV1) record() (*record, error) {
 	case v.Erasure.Algorithm != "" && !strings.Contains(v.Erasure.Algorithm, "vandermonde"): // its name changed around that
 		return nil, fmt.Errorf("%w: erasure code %q", ErrUnsupported, cut(v.Erasure.Algorithm))
 	}
-	r := &record{dataDir: v.dataDir, block: v.Erasure.BlockSize, metadata: v.Meta, sums: v.sums}
-	r.kind, r.modTime = LegacyVersion, v.Stat.ModTime.UnixNano()
+	r := &record{block: v.Erasure.BlockSize, metadata: v.Meta, sums: v.sums}
+	r.kind, r.modTime, r.dataDir = LegacyVersion, v.Stat.ModTime.UnixNano(), v.dataDir
 	r.index = int(min(max(v.Erasure.Index, 0), maxShards+1))
 	if r.metadata == nil {
 		r.metadata = make(map[string]string)

@@ -44,6 +44,7 @@ type entry struct {
 	signature [4]byte
 	print     uint64 // fingerprint of all that is equal on every drive
 	index     int    // shard on this drive, as the drive says
+	dataDir   string // below the object's directory, where its part files are; empty if there is none
 	raw       []byte // the record, unless legacy
 	legacy    *record
 }
@@ -239,10 +240,8 @@ func (x *xlMeta) readInline(r io.ReaderAt, off, size int64) error {
 	for i := range x.entries {
 		e := &x.entries[i]
 		wanted[versionID(e.id)] = true
-		if e.raw != nil {
-			if dir := dataDirOf(e.raw); dir != "" {
-				wanted[dir] = true
-			}
+		if e.dataDir != "" {
+			wanted[e.dataDir] = true
 		}
 	}
 	const longest = 5 // of a header
