@@ -153,6 +153,15 @@ func appendChecksum(b []byte, c Checksum) []byte {
 	return b
 }
 
+// storedChecksum is the record as it stands in the metadata: sealed, if the object is.
+func storedChecksum(c Checksum, m Method, k objectKey) ([]byte, error) {
+	record := appendChecksum(nil, c)
+	if m == None {
+		return record, nil
+	}
+	return k.sealValue(nil, labelChecksum, record)
+}
+
 // combine makes the checksum of a multipart object of those of its parts,
 // without their bytes: the hash over their digests, or that of the whole, which
 // only CRCs can do.

@@ -102,7 +102,7 @@ type Upload struct {
 	envelope envelope // of a part: none
 
 	body    uploadBody
-	sealed  *stream.EncryptReader
+	out     uploadStream
 	written int64
 	err     error // sticky
 
@@ -112,7 +112,7 @@ type Upload struct {
 	etag           [md5.Size]byte
 	sealedETag     [md5.Size + stream.Overhead]byte
 	checksum       Checksum
-	sealedChecksum []byte
+	checksumRecord []byte // sealed, if the object is
 }
 
 // Encrypt returns the ciphertext of body and its metadata: request → data key
@@ -161,10 +161,28 @@ func (e *envelope) sealObjectKey(ctx context.Context, client *kms.Client, r Requ
 	return e.key.seal(key, external, r.Method, path)
 }
 
+// EncryptAny is Encrypt, and for a request that asks for no encryption an Upload
+// of the plaintext itself, with its ETag and checksum: for backends that store
+// both, as [OpenAny] reads both. A request that lost its Method ends up here too,
+// so make it with [ParseRequest].
+func EncryptAny(ctx context.Context, client *kms.Client, r Request, n ObjectName, body io.Reader, o *EncryptOptions) (*Upload, error) {
+	if r.Method != None {
+		return Encrypt(ctx, client, r, n, body, o)
+	}
+	opts, err := o.orDefault()
+	if err == nil {
+		err = r.validatePlain()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("failed to store %s: %w", n, err)
+	}
+	return (&Upload{name: n, opts: opts}).begin(ctx, objectKey{}, body)
+}
+
 // begin is step four. streamKey is the object key, or that of a part.
 func (u *Upload) begin(ctx context.Context, streamKey objectKey, body io.Reader) (*Upload, error) {
 	if body == nil {
-		return nil, fmt.Errorf("failed to encrypt %s: %w: no body", u.name, ErrInvalidRequest)
+		return nil, u.failed(fmt.Errorf("%w: no body", ErrInvalidRequest))
 	}
 	u.body = uploadBody{ctx: ctx, src: body, want: -1, parallel: u.opts.Workers > 1}
 	if u.opts.Size != nil {
@@ -176,19 +194,30 @@ func (u *Upload) begin(ctx context.Context, streamKey objectKey, body io.Reader)
 		}
 		if u.body.md5.Size() != md5.Size {
 			u.key.Wipe()
-			return nil, fmt.Errorf("failed to encrypt %s: %w: the hash of NewMD5 is no MD5", u.name, ErrInvalidRequest)
+			return nil, u.failed(fmt.Errorf("%w: the hash of NewMD5 is no MD5", ErrInvalidRequest))
 		}
 	}
 	if u.opts.Checksum != NoChecksum {
 		u.body.checksum = checksums[u.opts.Checksum].new()
 	}
+	if u.method == None {
+		u.out = (*plainUpload)(&u.body)
+		return u, nil
+	}
 	var err error
-	u.sealed, err = stream.NewEncryptReader(streamKey.Bytes(), &u.body, &stream.Options{Cipher: u.opts.Cipher, Workers: u.opts.Workers})
+	u.out, err = stream.NewEncryptReader(streamKey.Bytes(), &u.body, &stream.Options{Cipher: u.opts.Cipher, Workers: u.opts.Workers})
 	if err != nil {
 		u.key.Wipe()
-		return nil, fmt.Errorf("failed to encrypt %s: %w", u.name, err)
+		return nil, u.failed(err)
 	}
 	return u, nil
+}
+
+func (u *Upload) failed(err error) error {
+	if u.method == None {
+		return fmt.Errorf("failed to store %s: %w", u.name, err)
+	}
+	return fmt.Errorf("failed to encrypt %s: %w", u.name, err)
 }
 
 // Read returns ciphertext; io.EOF after the last byte of it. Errors stay: those
@@ -198,7 +227,7 @@ func (u *Upload) Read(p []byte) (int, error) {
 	if u.err != nil {
 		return 0, u.err
 	}
-	n, err := u.sealed.Read(p)
+	n, err := u.out.Read(p)
 	u.written += int64(n)
 	return n, u.end(err)
 }
@@ -212,7 +241,7 @@ func (u *Upload) WriteTo(w io.Writer) (int64, error) {
 		}
 		return 0, u.err
 	}
-	n, err := u.sealed.WriteTo(w)
+	n, err := u.out.WriteTo(w)
 	u.written += n
 	switch err {
 	case nil:
@@ -235,7 +264,7 @@ func (u *Upload) end(err error) error {
 		err = u.finish()
 	}
 	if err != nil {
-		u.err = fmt.Errorf("failed to encrypt %s: %w", u.name, err)
+		u.err = u.failed(err)
 	}
 	u.key.Wipe()
 	if c, ok := u.body.md5.(io.Closer); ok {
@@ -256,14 +285,15 @@ func (u *Upload) finish() error {
 			return errBadDigest
 		}
 	}
-	if _, err := u.key.sealValue(u.sealedETag[:0], labelETag, u.etag[:]); err != nil {
-		return err
+	if u.method != None {
+		if _, err := u.key.sealValue(u.sealedETag[:0], labelETag, u.etag[:]); err != nil {
+			return err
+		}
 	}
 	if u.body.checksum != nil {
 		var err error
 		u.checksum = Checksum{Type: u.opts.Checksum, Value: u.body.checksum.Sum(nil)}
-		record := appendChecksum(nil, u.checksum)
-		if u.sealedChecksum, err = u.key.sealValue(nil, labelChecksum, record); err != nil {
+		if u.checksumRecord, err = storedChecksum(u.checksum, u.method, u.key); err != nil {
 			return err
 		}
 	}
@@ -295,13 +325,16 @@ func (u *Upload) Metadata() (map[string]string, error) {
 		m = make(map[string]string, 2)
 	}
 	m[metaETag] = u.storedETag().text
-	if u.sealedChecksum != nil {
-		m[metaChecksum] = string(u.sealedChecksum)
+	if u.checksumRecord != nil {
+		m[metaChecksum] = string(u.checksumRecord)
 	}
 	return m, nil
 }
 
 func (u *Upload) storedETag() storedETag {
+	if u.method == None {
+		return storedETag{text: hex.EncodeToString(u.etag[:])}
+	}
 	var room [2 * len(u.sealedETag)]byte
 	return storedETag{string(hex.AppendEncode(room[:0], u.sealedETag[:])), u.sealedETag[:]}
 }
@@ -333,6 +366,28 @@ func (u *Upload) StoredSize() int64 { return u.written }
 // KMSKeyID names the key that sealed the object's data key; empty for SSE-C
 // and for parts.
 func (u *Upload) KMSKeyID() string { return u.envelope.kmsKeyID }
+
+// uploadStream is what an upload hands out.
+type uploadStream interface {
+	io.Reader
+	io.WriterTo
+}
+
+// plainUpload is that of an upload without encryption.
+type plainUpload uploadBody
+
+func (b *plainUpload) Read(p []byte) (int, error) { return (*uploadBody)(b).Read(p) }
+
+// WriteTo implements io.WriterTo.
+func (b *plainUpload) WriteTo(w io.Writer) (int64, error) {
+	return io.Copy(onlyWriter{w}, onlyReader{(*uploadBody)(b)})
+}
+
+// They keep io.Copy from what else w and b can.
+type (
+	onlyReader struct{ io.Reader }
+	onlyWriter struct{ io.Writer }
+)
 
 // uploadBody hashes and counts the plaintext on its way into the stream, and
 // holds it to the announced size.

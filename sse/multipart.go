@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/fips140"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -79,6 +80,46 @@ func ResumeMultipart(ctx context.Context, client *kms.Client, n ObjectName, meta
 	return &Multipart{name: n, method: e.method, key: heldKey{key: key}, initial: maps.Clone(metadata)}, nil
 }
 
+// NewMultipartAny is NewMultipart, and for a request that asks for no encryption
+// one whose parts are plaintext: see [EncryptAny].
+func NewMultipartAny(ctx context.Context, client *kms.Client, r Request, n ObjectName) (*Multipart, error) {
+	if r.Method != None {
+		return NewMultipart(ctx, client, r, n)
+	}
+	if err := r.validatePlain(); err != nil {
+		return nil, fmt.Errorf("failed to start the multipart upload of %s: %w", n, err)
+	}
+	return &Multipart{name: n, initial: make(map[string]string)}, nil
+}
+
+// ResumeMultipartAny is ResumeMultipart, and one whose parts are plaintext for
+// metadata without a trace of encryption; [OpenOptions.RequireEncrypted] refuses
+// those.
+func ResumeMultipartAny(ctx context.Context, client *kms.Client, n ObjectName, metadata map[string]string, o *OpenOptions) (*Multipart, error) {
+	_, err := methodOf(metadata)
+	if !errors.Is(err, ErrNotEncrypted) || o != nil && o.RequireEncrypted {
+		return ResumeMultipart(ctx, client, n, metadata, o)
+	}
+	m := &Multipart{name: n, initial: make(map[string]string)}
+	maps.Copy(m.initial, metadata)
+	return m, nil
+}
+
+// ShownPartETag is the ETag of a part as its client saw it, as far as no key is
+// needed for it, from the stored metadata of the upload and of the part: ok is
+// false under SSE-S3, for which there is [Multipart.OpenPart].
+func ShownPartETag(upload, part map[string]string) (etag string, ok bool) {
+	m, err := storedMethod(upload)
+	if err != nil {
+		return "", false
+	}
+	e, err := parseETag(part)
+	if err != nil || e.text == "" || m == S3 && e.sealed != nil {
+		return "", false
+	}
+	return e.display(m, nil), true
+}
+
 // Metadata is that of the upload, before any part.
 func (m *Multipart) Metadata() map[string]string { return maps.Clone(m.initial) }
 
@@ -95,13 +136,16 @@ func (m *Multipart) Part(ctx context.Context, number int, body io.Reader, o *Enc
 	if err != nil {
 		return nil, fmt.Errorf("failed to encrypt %s: %w", m.name, err)
 	}
-	key, err := m.key.borrow()
-	if err != nil {
+	u := &Upload{name: m.name, method: m.method, opts: opts}
+	if m.method == None {
+		return u.begin(ctx, objectKey{}, body)
+	}
+	if u.key, err = m.key.borrow(); err != nil {
 		return nil, fmt.Errorf("failed to encrypt %s: %w", m.name, err)
 	}
-	partKey := key.partKey(number)
+	partKey := u.key.partKey(number)
 	defer partKey.Wipe()
-	return (&Upload{name: m.name, method: m.method, key: key, opts: opts}).begin(ctx, partKey, body)
+	return u.begin(ctx, partKey, body)
 }
 
 // Wipe overwrites the object key. Parts already begun go on with their own
@@ -111,25 +155,35 @@ func (m *Multipart) Wipe() { m.key.wipe() }
 // OpenPart returns the ETag and the checksums of a part from its stored metadata,
 // as clients see them: for ListParts, and for the comparison at completion.
 func (m *Multipart) OpenPart(metadata map[string]string) (etag string, sums []Checksum, err error) {
+	etag, sums, err = m.openPart(metadata)
+	if err != nil {
+		return "", nil, fmt.Errorf("failed to open a part of %s: %w", m.name, err)
+	}
+	return etag, sums, nil
+}
+
+func (m *Multipart) openPart(metadata map[string]string) (string, []Checksum, error) {
+	stored, err := parseETag(metadata)
+	if err != nil {
+		return "", nil, err
+	}
+	records := []byte(metadata[metaChecksum])
+	if m.method == None {
+		return stored.text, parseChecksums(records), nil
+	}
 	key, err := m.key.borrow()
 	if err != nil {
-		return "", nil, fmt.Errorf("failed to open a part of %s: %w", m.name, err)
+		return "", nil, err
 	}
 	defer key.Wipe()
-	stored, err := parseETag(metadata)
-	var opened []byte
-	if err == nil {
-		opened, err = stored.open(key, false)
-	}
-	if sealed := metadata[metaChecksum]; sealed != "" && err == nil {
-		var records []byte
-		records, err = key.openValue(labelChecksum, []byte(sealed), false)
-		sums = parseChecksums(records)
+	opened, err := stored.open(key, false)
+	if err == nil && len(records) > 0 {
+		records, err = key.openValue(labelChecksum, records, false)
 	}
 	if err != nil {
-		return "", nil, fmt.Errorf("failed to open a part of %s: %w", m.name, err)
+		return "", nil, err
 	}
-	return stored.display(m.method, opened), sums, nil
+	return stored.display(m.method, opened), parseChecksums(records), nil
 }
 
 // CompleteUpload is Complete from the stored metadata of the upload, without its
@@ -203,15 +257,17 @@ func (m *Multipart) complete(parts []CompletedPart, o *CompleteOptions) (map[str
 	if o.Want != nil && !bytes.Equal(o.Want, sum.Value) {
 		return nil, &RequestError{Response: Response{http.StatusBadRequest, "BadDigest", fmt.Sprintf("The %s you specified did not match the calculated checksum.", o.Checksum)}}
 	}
-	key, err := m.key.borrow()
+	var key objectKey
+	if m.method != None {
+		if key, err = m.key.borrow(); err != nil {
+			return nil, err
+		}
+		defer key.Wipe()
+	}
+	record, err := storedChecksum(sum, m.method, key)
 	if err != nil {
 		return nil, err
 	}
-	defer key.Wipe()
-	sealed, err := key.sealValue(nil, labelChecksum, appendChecksum(nil, sum))
-	if err != nil {
-		return nil, err
-	}
-	out[metaChecksum] = string(sealed)
+	out[metaChecksum] = string(record)
 	return out, nil
 }

@@ -379,6 +379,14 @@ func (r Request) validate() error {
 	return nil
 }
 
+// validatePlain refuses a request without encryption that names keys all the same.
+func (r Request) validatePlain() error {
+	if r.Method != None || r.KMSKeyID != "" || len(r.Context) > 0 || !r.CustomerKey.IsZero() {
+		return invalidRequest("keys were named, but no encryption was requested")
+	}
+	return nil
+}
+
 // associatedData is what the data key is bound to: the client's pairs, and
 // bucket → bucket/object unless the client gave that key itself. The added
 // pair is never stored (SSE spec section 3.2).

@@ -45,7 +45,7 @@ func layer(path string) (height int, name string, ok bool) {
 	if strings.HasPrefix(rest, "internal/interop/") {
 		name = "interop" // tests of everything below, from outside
 	}
-	heights := map[string]int{"internal": 0, "kms": 1, "stream": 1, "sse": 2, "drive": 3, "cmd": 4, "interop": 5}
+	heights := map[string]int{"internal": 0, "kms": 1, "stream": 1, "sse": 2, "drive": 3, "cmd": 4, "examples": 4, "interop": 5}
 	height, ok = heights[name]
 	if !ok {
 		return -1, name, true
