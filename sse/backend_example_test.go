@@ -46,10 +46,7 @@ func (s *storage) put(w http.ResponseWriter, req *http.Request, name sse.ObjectN
 	if err != nil {
 		return err
 	}
-	if r.Method == sse.None {
-		return s.putPlain(w, req, name)
-	}
-	upload, err := sse.Encrypt(req.Context(), s.client, r, name, req.Body, &sse.EncryptOptions{
+	upload, err := sse.EncryptAny(req.Context(), s.client, r, name, req.Body, &sse.EncryptOptions{
 		Size:     sse.KnownSize(req.ContentLength),
 		Checksum: sse.CRC32C,
 	})
@@ -114,7 +111,7 @@ func (s *storage) create(req *http.Request, name sse.ObjectName) (map[string]str
 	if err != nil {
 		return nil, err
 	}
-	m, err := sse.NewMultipart(req.Context(), s.client, r, name)
+	m, err := sse.NewMultipartAny(req.Context(), s.client, r, name)
 	if err != nil {
 		return nil, err
 	}
@@ -131,7 +128,7 @@ func (s *storage) part(req *http.Request, name sse.ObjectName, upload map[string
 	if err != nil {
 		return sse.CompletedPart{}, err
 	}
-	m, err := sse.ResumeMultipart(req.Context(), s.client, name, upload, opts)
+	m, err := sse.ResumeMultipartAny(req.Context(), s.client, name, upload, opts)
 	if err != nil {
 		return sse.CompletedPart{}, err
 	}
@@ -155,7 +152,7 @@ func (s *storage) complete(req *http.Request, name sse.ObjectName, upload map[st
 	if err != nil {
 		return sse.CompleteUpload(name, upload, parts) // no customer key, no checksum
 	}
-	m, err := sse.ResumeMultipart(req.Context(), s.client, name, upload, opts)
+	m, err := sse.ResumeMultipartAny(req.Context(), s.client, name, upload, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -197,7 +194,7 @@ func (s *storage) copy(w http.ResponseWriter, req *http.Request, name, from sse.
 
 func (s *storage) store(ctx context.Context, r sse.Request, name sse.ObjectName, body io.Reader) error {
 	var data bytes.Buffer
-	upload, err := sse.Encrypt(ctx, s.client, r, name, body, nil)
+	upload, err := sse.EncryptAny(ctx, s.client, r, name, body, nil)
 	if err != nil {
 		return err
 	}
@@ -226,10 +223,6 @@ func refuse(w http.ResponseWriter, err error) {
 
 func escapeXML(s string) string {
 	return strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;").Replace(s)
-}
-
-func (s *storage) putPlain(http.ResponseWriter, *http.Request, sse.ObjectName) error {
-	return sse.ErrNotEncrypted // not of interest here
 }
 
 // answer is an http.ResponseWriter that remembers.
