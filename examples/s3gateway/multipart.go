@@ -82,14 +82,17 @@ func (g *gateway) putPart(w http.ResponseWriter, req *http.Request, n sse.Object
 	w.Header().Set("ETag", `"`+part.ETag()+`"`)
 	r.AddResponseHeaders(w.Header(), fromBytes(u.Metadata))
 	showChecksums(w.Header(), part.Checksum())
+	w.Header().Del("X-Amz-Checksum-Type") // which only objects have
 	return nil
 }
+
+var errPartNumber = refused(400, "InvalidArgument", "Part number must be an integer between 1 and 10000, inclusive")
 
 // sealPart stores a part of an upload.
 func (g *gateway) sealPart(req *http.Request, r sse.Request, n sse.ObjectName, q url.Values, data io.Reader, o *sse.EncryptOptions, verify func(sse.Checksum) error) (*upload, *sse.Upload, error) {
 	number, err := strconv.Atoi(q.Get("partNumber"))
 	if err != nil || number < 1 || number > maxPart {
-		return nil, nil, refused(400, "InvalidArgument", "Part number must be an integer between 1 and 10000, inclusive")
+		return nil, nil, errPartNumber
 	}
 	u, err := g.store.upload(n, q.Get("uploadId"))
 	if err != nil {
@@ -134,7 +137,7 @@ func (g *gateway) copyPart(w http.ResponseWriter, req *http.Request, n sse.Objec
 		return err
 	}
 	defer src.release()
-	data, err := g.readSource(req.Context(), src, req.Header.Get("X-Amz-Copy-Source-Range"))
+	data, _, err := g.readSource(req.Context(), src, req.Header.Get("X-Amz-Copy-Source-Range"))
 	if err != nil {
 		return err
 	}
@@ -224,6 +227,7 @@ func (g *gateway) completeUpload(w http.ResponseWriter, req *http.Request, n sse
 			return err
 		}
 		answer.add(sums...)
+		showChecksums(w.Header(), sums...)
 		answer.ChecksumType = kindOf(u.Composite)
 	}
 	return writeXML(w, 200, answer)

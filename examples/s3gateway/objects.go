@@ -247,14 +247,6 @@ func (g *gateway) getObject(w http.ResponseWriter, req *http.Request, n sse.Obje
 		defer v.obj.Wipe()
 	}
 	h := w.Header()
-	for name, value := range rec.Headers {
-		h.Set(name, value)
-	}
-	for name, values := range req.URL.Query() {
-		if header, ok := strings.CutPrefix(name, "response-"); ok && op == sse.GetObject {
-			h.Set(header, values[0])
-		}
-	}
 	h.Set("Last-Modified", rec.Modified.Format(http.TimeFormat))
 	h.Set("ETag", `"`+v.etag+`"`)
 	if err := conditions(req.Header, "If-", v.etag, rec.Modified); err != nil {
@@ -262,7 +254,17 @@ func (g *gateway) getObject(w http.ResponseWriter, req *http.Request, n sse.Obje
 	}
 	span, partial, err := v.rangeOf(req)
 	if err != nil {
+		h.Del("Last-Modified")
+		h.Del("ETag")
 		return err
+	}
+	for name, value := range rec.Headers {
+		h.Set(name, value)
+	}
+	for name, values := range req.URL.Query() {
+		if header, ok := strings.CutPrefix(name, "response-"); ok && op == sse.GetObject {
+			h.Set(header, values[0])
+		}
 	}
 	if span.Length < 0 {
 		span.Length = v.size - span.Offset
@@ -389,7 +391,10 @@ func matches(list, etag string) bool {
 func (v *view) rangeOf(req *http.Request) (span sse.Range, partial bool, err error) {
 	if text := req.URL.Query().Get("partNumber"); text != "" {
 		number, err := strconv.Atoi(text)
-		if err != nil || req.Header.Get("Range") != "" {
+		switch {
+		case err != nil || number < 1 || number > maxPart:
+			return span, false, errPartNumber
+		case req.Header.Get("Range") != "":
 			return span, false, refused(400, "InvalidRequest", "Cannot specify both Range header and partNumber query parameter")
 		}
 		span, err := v.obj.PartRange(number)
@@ -444,11 +449,27 @@ func (g *gateway) getAttributes(w http.ResponseWriter, req *http.Request, n sse.
 		return err
 	}
 	w.Header().Set("Last-Modified", rec.Modified.Format(http.TimeFormat))
-	return writeXML(w, 200, struct {
+	type part struct {
+		PartNumber int
+		Size       int64
+	}
+	type parts struct {
+		PartsCount int
+		Part       []part
+	}
+	answer := struct {
 		XMLName            xml.Name `xml:"GetObjectAttributesResponse"`
 		ETag, StorageClass string
 		ObjectSize         int64
-	}{ETag: etag, StorageClass: "STANDARD", ObjectSize: rec.size()})
+		ObjectParts        *parts `xml:",omitempty"`
+	}{ETag: etag, StorageClass: "STANDARD", ObjectSize: rec.size()}
+	if rec.InParts {
+		answer.ObjectParts = &parts{PartsCount: len(rec.Files)}
+		for _, f := range rec.Files {
+			answer.ObjectParts.Part = append(answer.ObjectParts.Part, part{f.Part, f.Actual})
+		}
+	}
+	return writeXML(w, 200, answer)
 }
 
 // size is that of the plaintext.
@@ -520,20 +541,41 @@ func (g *gateway) copyConditions(req *http.Request, s *source) error {
 }
 
 // read opens a range of the source's plaintext.
-func (g *gateway) readSource(ctx context.Context, s source, header string) (data *sse.Reader, err error) {
+func (g *gateway) readSource(ctx context.Context, s source, header string) (*sse.Reader, sse.ChecksumType, error) {
 	obj, err := sse.OpenAny(ctx, g.client, s.rec.name(), s.rec.stored(), s.opts)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	defer obj.Wipe() // the reader has a key of its own
-	span, partial, err := parseRange(header, obj.Size)
-	if err == nil && header != "" && !partial {
-		err = refused(400, "InvalidArgument", "The x-amz-copy-source-range value must be of the form bytes=first-last where first and last are the zero-based offsets of the first and last bytes to copy")
-	}
+	span, err := copyRange(header, obj.Size)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	return obj.NewReader(ctx, g.store.fetch(s.rec), span)
+	sums, err := obj.Checksums()
+	if err != nil {
+		return nil, 0, err
+	}
+	data, err := obj.NewReader(ctx, g.store.fetch(s.rec), span)
+	if len(sums) > 0 {
+		return data, sums[0].Type, err
+	}
+	return data, sse.NoChecksum, err
+}
+
+// copyRange is stricter than parseRange: first and last byte must be there.
+func copyRange(header string, size int64) (sse.Range, error) {
+	if header == "" {
+		return sse.Whole, nil
+	}
+	span, partial, err := parseRange(header, size)
+	_, last, _ := strings.Cut(header, "-")
+	switch n, errLast := strconv.ParseInt(last, 10, 64); {
+	case err != nil || partial && errLast == nil && n >= size:
+		return span, refused(400, "InvalidArgument", fmt.Sprintf("Range specified is not valid for source object of size: %d", size))
+	case !partial || errLast != nil || strings.HasPrefix(header, "bytes=-"):
+		return span, refused(400, "InvalidArgument", "The x-amz-copy-source-range value must be of the form bytes=first-last where first and last are the zero-based offsets of the first and last bytes to copy")
+	}
+	return span, nil
 }
 
 func (g *gateway) copyObject(w http.ResponseWriter, req *http.Request, n sse.ObjectName) error {
@@ -569,6 +611,7 @@ func (g *gateway) copyObject(w http.ResponseWriter, req *http.Request, n sse.Obj
 	}
 	answer := copyResult{XMLName: xml.Name{Local: "CopyObjectResult"}, ETag: `"` + etag + `"`, LastModified: timestamp(rec.Modified)}
 	answer.add(sum)
+	showChecksums(w.Header(), sum)
 	return writeXML(w, 200, answer)
 }
 
@@ -587,12 +630,16 @@ func encrypted(rec *record) bool {
 	return !errors.Is(err, sse.ErrNotEncrypted)
 }
 
-// copyData makes the record of the copy. Where only keys change the bytes stay as they
-// are; a copy of parts under another name becomes one stream, so that its ETag is that of
-// one.
+// copyData makes the record of the copy, and the checksum that was computed for it. Where
+// only keys change the bytes stay as they are, and everything else; a copy of parts under
+// another name becomes one stream, so that its ETag is that of one.
 func (g *gateway) copyData(req *http.Request, r sse.Request, n sse.ObjectName, src source, self bool) (*record, sse.Checksum, error) {
 	old := fromBytes(src.rec.Metadata)
-	if sse.KeepsData(old, r) && (self || !src.rec.InParts) {
+	algorithm, err := algorithmOf(req.Header)
+	if err != nil {
+		return nil, sse.Checksum{}, err
+	}
+	if sse.KeepsData(old, r) && algorithm == sse.NoChecksum && (self || !src.rec.InParts) {
 		metadata, err := sse.RewrapAs(req.Context(), g.client, src.rec.name(), old, src.opts, g.client, n, r)
 		if err != nil {
 			return nil, sse.Checksum{}, err
@@ -600,15 +647,14 @@ func (g *gateway) copyData(req *http.Request, r sse.Request, n sse.ObjectName, s
 		files, err := g.store.linkData(src.rec.bucket, n.Bucket, src.rec.Files)
 		return &record{Name: n.Object, bucket: n.Bucket, Metadata: toBytes(metadata), Modified: now(), InParts: src.rec.InParts, Files: files}, sse.Checksum{}, err
 	}
-	algorithm, err := algorithmOf(req.Header)
-	if err != nil {
-		return nil, sse.Checksum{}, err
-	}
-	data, err := g.readSource(req.Context(), src, "")
+	data, earlier, err := g.readSource(req.Context(), src, "")
 	if err != nil {
 		return nil, sse.Checksum{}, err
 	}
 	defer data.Close()
+	if algorithm == sse.NoChecksum {
+		algorithm = earlier
+	}
 	rec, u, err := g.seal(req.Context(), r, n, data, &sse.EncryptOptions{Policy: g.policyOf(r), Checksum: algorithm}, nil)
 	if err != nil {
 		return nil, sse.Checksum{}, err

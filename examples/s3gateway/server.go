@@ -67,7 +67,7 @@ func (g *gateway) handle(w http.ResponseWriter, req *http.Request, n sse.ObjectN
 		return g.handleBucket(w, req, n.Bucket, q)
 	}
 	if !validKey(n.Object) {
-		return refused(400, "XMinioInvalidObjectName", "Object name contains unsupported characters.")
+		return errKeyName
 	}
 	if _, err := g.store.bucket(n.Bucket); err != nil {
 		return err
@@ -160,10 +160,12 @@ func (g *gateway) handleBucket(w http.ResponseWriter, req *http.Request, bucket 
 	return g.listObjects(w, req, bucket, q)
 }
 
-// validKey refuses what could leave the bucket once it is cleaned, as S3 servers do,
-// and what two names of one seal are told apart by.
+var errKeyName = refused(400, "XMinioInvalidResourceName", "Resource name contains bad components such as \"..\" or \".\".")
+
+// validKey refuses names that could leave the bucket once they are cleaned, which is how
+// sse binds keys to them.
 func validKey(key string) bool {
-	return len(key) <= 1024 && path.Clean("/"+key) == "/"+strings.TrimSuffix(key, "/") && !strings.HasSuffix(key, "/")
+	return len(key) <= 1024 && key != "/" && path.Clean("/"+key) == "/"+strings.TrimSuffix(key, "/")
 }
 
 // parse is sse.ParseRequest with what only the gateway knows.
@@ -182,7 +184,6 @@ func (g *gateway) refuse(w http.ResponseWriter, req *http.Request, n sse.ObjectN
 		g.log.Printf("%s %s: %v", req.Method, n, err)
 	}
 	h := w.Header()
-	h.Del("Content-Length")
 	if answer.Status == http.StatusNotModified {
 		w.WriteHeader(answer.Status)
 		return
