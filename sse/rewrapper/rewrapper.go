@@ -12,7 +12,9 @@
 // A run changes what it meets. Objects written while it runs are sealed as their
 // requests say: make the new key the default first, run, and run again until
 // nothing is rewrapped; then [Report.Keys] no longer has the old key, and it can
-// be deleted, unless something outside of the store needs it.
+// be deleted, unless something outside of the store needs it. A MinIO server's own
+// settings and users do, if it was their default key (package kms/blob): without it the
+// server starts, and serves objects, but does not find them.
 package rewrapper
 
 import (
