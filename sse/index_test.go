@@ -9,6 +9,7 @@ import (
 
 	"github.com/klauspost/compress/s2"
 
+	"github.com/objseal/objseal/internal/aead/aeadtest"
 	"github.com/objseal/objseal/sse"
 )
 
@@ -70,7 +71,7 @@ func TestIndex(t *testing.T) {
 			n := int64(len(test.want))
 			for _, off := range []int64{0, 1, 1 << 20, 3<<20 - 1, 6<<20 + 12345, size - 1, size, size + 50, size + 99, size + 100, size + 101, size + 5<<20, n - 1, n - 70000} {
 				for _, length := range []int64{1, 100, 70_000, 2 << 20, n} {
-					if off < 0 || off >= n {
+					if off < 0 || off >= n || aeadtest.Race && length != 70_000 {
 						continue
 					}
 					r := sse.Range{Offset: off, Length: length}

@@ -10,6 +10,7 @@ import (
 	"testing/iotest"
 
 	"github.com/minio/sio"
+	"github.com/objseal/objseal/internal/aead/aeadtest"
 	"github.com/objseal/objseal/stream"
 )
 
@@ -267,6 +268,9 @@ func affordable(size, step int) bool { return size/step <= 5000 || size < 70000 
 func TestRoundTripAgainstSIO(t *testing.T) {
 	for _, c := range ciphers {
 		for _, seq := range []uint32{0, 1, 5, 1<<32 - 5} {
+			if seq == 5 && aeadtest.Race { // nothing here is done at the same time
+				continue
+			}
 			o := &stream.Options{Cipher: c, Sequence: seq, AllowEmpty: true}
 			for _, size := range boundaries {
 				plain := plaintext(size)

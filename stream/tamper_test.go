@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/objseal/objseal/internal/aead/aeadtest"
 	"github.com/objseal/objseal/stream"
 )
 
@@ -202,8 +203,12 @@ func TestTamperSweep(t *testing.T) {
 	defer stream.ParallelFrom(1)()
 	s := &sweep{t: t, buf: make([]byte, len(poisonPage)), kinds: map[error]int{}}
 	rnd := rand.New(rand.NewPCG(20, 2))
+	sizes := []int{1, 2, 15, 16, 17, 33, 64, 100}
+	if aeadtest.Race {
+		sizes = []int{1, 17}
+	}
 	for _, c := range ciphers {
-		for _, size := range []int{1, 2, 15, 16, 17, 33, 64, 100} {
+		for _, size := range sizes {
 			sweepShort(s, newSample(c, size), rnd)
 		}
 		sweepLong(s, newSample(c, 2*stream.PayloadSize+100), rnd)
@@ -211,7 +216,7 @@ func TestTamperSweep(t *testing.T) {
 	}
 	t.Logf("tamper sweep: %d forgeries, %d attempts, %d accepted, %d with unverified bytes; refused as tampered %d, truncated %d, unsupported %d",
 		s.cases, s.attempts, s.accepted, s.unverified, s.kinds[stream.ErrTampered], s.kinds[stream.ErrTruncated], s.kinds[stream.ErrUnsupported])
-	if s.cases < 50_000 {
+	if s.cases < 50_000 && !aeadtest.Race {
 		t.Errorf("%d forgeries, want 50000 at least", s.cases)
 	}
 }
