@@ -95,6 +95,9 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if err := s.sweep(); err != nil {
+		return err
+	}
 	client, err := keys()
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/base64"
 	"encoding/xml"
+	"errors"
 	"io"
 	"maps"
 	"net/http"
@@ -202,14 +203,9 @@ func (g *gateway) completeUpload(w http.ResponseWriter, req *http.Request, n sse
 		return err
 	}
 	rec := &record{Name: n.Object, bucket: n.Bucket, Metadata: toBytes(metadata), Headers: u.Headers, Modified: now(), InParts: true, Files: files}
-	err = g.store.overwrite(rec, func(old *record) error {
-		if old != nil && req.Header.Get("If-None-Match") == "*" {
-			return errPrecondition
-		}
-		return nil
-	})
-	if err == nil {
-		err = g.store.endUpload(u, files)
+	err = g.store.complete(u, rec, g.allow(req.Context(), req.Header))
+	if errors.Is(err, errDataGone) { // a part was sent again while this one was looked at
+		err = errInvalidPart
 	}
 	if err != nil {
 		return err
@@ -304,7 +300,7 @@ func (g *gateway) abortUpload(w http.ResponseWriter, req *http.Request, n sse.Ob
 	if err != nil {
 		return err
 	}
-	if err := g.store.endUpload(u, nil); err != nil {
+	if err := g.store.abort(u); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)

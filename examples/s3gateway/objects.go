@@ -119,8 +119,20 @@ func (g *gateway) policyOf(r sse.Request) sse.ETagPolicy {
 
 // commit makes a record the object's, if the conditions of the request hold.
 func (g *gateway) commit(ctx context.Context, rec *record, h http.Header) error {
-	err := g.store.overwrite(rec, func(old *record) error {
-		match, noneMatch := h.Get("If-Match"), h.Get("If-None-Match")
+	err := g.store.overwrite(rec, g.allow(ctx, h))
+	if err != nil {
+		g.store.dropFiles(rec.bucket, rec.Files)
+	}
+	if errors.Is(err, errDataGone) { // with the bucket, which somebody made again
+		err = errNoSuchBucket
+	}
+	return err
+}
+
+// allow judges by the conditions of a request what it may replace.
+func (g *gateway) allow(ctx context.Context, h http.Header) func(old *record) error {
+	match, noneMatch := h.Get("If-Match"), h.Get("If-None-Match")
+	return func(old *record) error {
 		switch {
 		case match == "" && noneMatch == "":
 			return nil
@@ -136,11 +148,7 @@ func (g *gateway) commit(ctx context.Context, rec *record, h http.Header) error 
 			err = errPrecondition
 		}
 		return err
-	})
-	if err != nil {
-		g.store.dropFiles(rec.bucket, rec.Files)
 	}
-	return err
 }
 
 // etag is what clients see as an object's ETag; a customer key is not needed.

@@ -13,11 +13,14 @@ import (
 	"maps"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/rogpeppe/go-internal/lockedfile"
 
 	"github.com/objseal/objseal/sse"
 )
@@ -30,10 +33,14 @@ import (
 //	BUCKET/uploads/ID/…            an unfinished multipart upload
 //
 // The record with the highest number counts. A new one is written aside and linked to
-// its name, which fails if somebody else was faster, in this process or another: that is
-// the commit, and the only lock. A deletion is a record too.
+// its name: that is the commit. A deletion is a record too. Whoever dies on the way leaves
+// files that nothing names, which sweep removes.
+//
+// Data is written without a lock. What compares and then commits holds the one on the file
+// "_lock", which no bucket can be named, so that a rewrap can run beside a server.
 type store struct {
 	root *os.Root
+	lock *lockedfile.Mutex
 
 	mu   sync.Mutex
 	pins map[string]*pin // data files that are being read
@@ -50,7 +57,17 @@ func openStore(dir string) (*store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &store{root: root, pins: make(map[string]*pin)}, nil
+	return &store{root: root, lock: lockedfile.MutexAt(filepath.Join(dir, "_lock")), pins: make(map[string]*pin)}, nil
+}
+
+// locked runs f while nobody else commits, in this process or another.
+func (s *store) locked(f func() error) error {
+	unlock, err := s.lock.Lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return f()
 }
 
 // A record is what is kept of an object beside its bytes.
@@ -106,8 +123,13 @@ func fromBytes(m map[string][]byte) map[string]string {
 	return out
 }
 
-// errFaster: somebody else has changed the object meanwhile.
-var errFaster = errors.New("the object was changed meanwhile")
+var (
+	// errFaster: somebody else has changed the object meanwhile.
+	errFaster = errors.New("the object was changed meanwhile")
+	// errDataGone: the bytes of a record were removed before it was committed, with
+	// the bucket, or with the upload that they are of.
+	errDataGone = errors.New("the data is gone")
+)
 
 func dataFile(bucket, id string) string { return path.Join(bucket, "data", id) }
 
@@ -129,21 +151,25 @@ func (s *store) readJSON(name string, v any) error {
 	return nil
 }
 
+const tempSuffix = ".tmp"
+
 // writeJSON writes v to a file that must not exist, or with replace may.
 func (s *store) writeJSON(name string, v any, replace bool) error {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
-	aside := path.Join(path.Dir(name), rand.Text()+".tmp")
-	if err := s.root.WriteFile(aside, b, 0o600); err != nil {
-		return err
+	aside := path.Join(path.Dir(name), rand.Text()+tempSuffix)
+	err = s.root.WriteFile(aside, b, 0o600)
+	if err == nil && replace {
+		err = s.root.Rename(aside, name)
+	} else if err == nil {
+		err = s.root.Link(aside, name)
 	}
-	if replace {
-		return s.root.Rename(aside, name)
+	if err != nil || !replace {
+		s.root.Remove(aside)
 	}
-	defer s.root.Remove(aside)
-	return s.root.Link(aside, name)
+	return err
 }
 
 // latest returns the highest record of a directory of objects/: nil if there is none.
@@ -164,7 +190,8 @@ func (s *store) latest(bucket, dir string) (*record, error) {
 func (s *store) numbers(dir string) (numbers []int, err error) {
 	names, err := s.readDir(dir)
 	for _, name := range names {
-		if n, err := strconv.Atoi(strings.TrimSuffix(name, ".json")); err == nil {
+		digits, ok := strings.CutSuffix(name, ".json")
+		if n, err := strconv.Atoi(digits); ok && err == nil {
 			numbers = append(numbers, n)
 		}
 	}
@@ -198,40 +225,60 @@ func (s *store) get(n sse.ObjectName) (*record, error) {
 // put makes r the record of its object in place of old, which is nil if there must be
 // none: errFaster if that has changed.
 func (s *store) put(r, old *record) error {
-	dir := objectDir(r.name())
-	if r.number = 1; old != nil {
-		r.number = old.number + 1
+	err := s.locked(func() error { return s.commit(r, old) })
+	if err == nil && old != nil {
+		s.supersede(r, old)
 	}
-	if err := s.root.MkdirAll(dir, 0o700); err != nil {
+	return err
+}
+
+// commit is put under the lock. A number alone does not tell a record: files do, which
+// have random names.
+func (s *store) commit(r, old *record) error {
+	if _, err := s.bucket(r.bucket); err != nil {
 		return err
 	}
-	if old == nil { // all records of the past are gone, but for that of a deletion
-		last, err := s.latest(r.bucket, dir)
-		if err != nil {
-			return err
+	dir := objectDir(r.name())
+	last, err := s.latest(r.bucket, dir)
+	if err != nil {
+		return err
+	}
+	r.number = 1
+	if last != nil {
+		r.number = last.number + 1
+	}
+	there := last != nil && !last.Deleted
+	if there != (old != nil) || there && (last.number != old.number || !sameFiles(last, old)) {
+		return errFaster
+	}
+	for _, f := range r.Files {
+		if _, err := s.root.Lstat(dataFile(r.bucket, f.ID)); err != nil {
+			return errDataGone
 		}
-		if last != nil && !last.Deleted {
-			return errFaster
-		}
-		if old = last; last != nil {
-			r.number = last.number + 1
-		}
+	}
+	if err := s.root.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
 	}
 	if err := s.writeJSON(recordFile(dir, r.number), r, false); err != nil {
-		if errors.Is(err, fs.ErrExist) {
-			return errFaster
-		}
 		return err
 	}
-	if old != nil {
-		s.root.Remove(recordFile(dir, old.number))
-		for _, f := range old.Files {
-			if !slices.ContainsFunc(r.Files, func(kept file) bool { return kept.ID == f.ID }) {
-				s.dropData(r.bucket, f.ID)
-			}
-		}
+	if last != nil {
+		s.root.Remove(recordFile(dir, last.number))
 	}
 	return nil
+}
+
+// supersede drops the bytes that were old's alone.
+func (s *store) supersede(r, old *record) {
+	kept := make(map[string]bool, len(r.Files))
+	for _, f := range r.Files {
+		kept[f.ID] = true
+	}
+	for _, f := range old.Files {
+		if !kept[f.ID] {
+			s.dropData(r.bucket, f.ID)
+		}
+	}
 }
 
 // overwrite is put, whatever there is. allow judges that, nil if there is nothing.
@@ -294,6 +341,9 @@ func (s *store) list(bucket string) iter.Seq2[*record, error] {
 func (s *store) newData(bucket string, from io.WriterTo) (id string, err error) {
 	id = rand.Text()
 	f, err := s.root.OpenFile(dataFile(bucket, id), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if errors.Is(err, fs.ErrNotExist) { // any more
+		err = errNoSuchBucket
+	}
 	if err != nil {
 		return "", err
 	}
@@ -310,7 +360,11 @@ func (s *store) linkData(from, to string, files []file) (linked []file, err erro
 	for _, f := range files {
 		id := f.ID
 		f.ID = rand.Text()
-		if err := s.root.Link(dataFile(from, id), dataFile(to, f.ID)); err != nil {
+		err := s.root.Link(dataFile(from, id), dataFile(to, f.ID))
+		if err == nil { // it is young: see sweep
+			err = s.root.Chtimes(dataFile(to, f.ID), time.Now(), time.Now())
+		}
+		if err != nil {
 			s.dropFiles(to, linked)
 			return nil, err
 		}
@@ -448,38 +502,45 @@ func (s *store) bucket(name string) (info bucketInfo, err error) {
 }
 
 func (s *store) makeBucket(name string) error {
-	for _, dir := range []string{"data", "objects", "uploads"} {
-		if err := s.root.MkdirAll(path.Join(name, dir), 0o700); err != nil {
-			return err
+	return s.locked(func() error {
+		for _, dir := range []string{"data", "objects", "uploads"} {
+			if err := s.root.MkdirAll(path.Join(name, dir), 0o700); err != nil {
+				return err
+			}
 		}
-	}
-	err := s.writeJSON(path.Join(name, "bucket.json"), bucketInfo{Created: now()}, false)
-	if errors.Is(err, fs.ErrExist) {
-		return errBucketExists
-	}
-	return err
+		err := s.writeJSON(path.Join(name, "bucket.json"), bucketInfo{Created: now()}, false)
+		if errors.Is(err, fs.ErrExist) {
+			return errBucketExists
+		}
+		return err
+	})
 }
 
 func (s *store) setEncryption(name string, e sse.BucketEncryption) error {
-	info, err := s.bucket(name)
-	if err != nil {
-		return err
-	}
-	info.Encryption = e
-	return s.writeJSON(path.Join(name, "bucket.json"), info, true)
+	return s.locked(func() error {
+		info, err := s.bucket(name)
+		if err != nil {
+			return err
+		}
+		info.Encryption = e
+		return s.writeJSON(path.Join(name, "bucket.json"), info, true)
+	})
 }
 
+// removeBucket removes a bucket without objects, with its uploads.
 func (s *store) removeBucket(name string) error {
-	for _, err := range s.list(name) {
-		if err == nil {
-			err = errBucketNotEmpty
+	return s.locked(func() error {
+		for _, err := range s.list(name) {
+			if err == nil {
+				err = errBucketNotEmpty
+			}
+			return err
 		}
-		return err
-	}
-	if err := s.root.Remove(path.Join(name, "bucket.json")); err != nil { // from here on it is gone
-		return err
-	}
-	return s.root.RemoveAll(name)
+		if err := s.root.Remove(path.Join(name, "bucket.json")); err != nil { // from here on it is gone
+			return err
+		}
+		return s.root.RemoveAll(name)
+	})
 }
 
 func (s *store) buckets() (names []string, err error) {
@@ -523,10 +584,15 @@ func (u *upload) dir() string          { return path.Join(u.bucket, "uploads", u
 
 func (s *store) newUpload(u *upload) error {
 	u.id = rand.Text()
-	if err := s.root.Mkdir(u.dir(), 0o700); err != nil {
-		return err
-	}
-	return s.writeJSON(path.Join(u.dir(), "upload.json"), u, true)
+	return s.locked(func() error {
+		if _, err := s.bucket(u.bucket); err != nil {
+			return err
+		}
+		if err := s.root.Mkdir(u.dir(), 0o700); err != nil {
+			return err
+		}
+		return s.writeJSON(path.Join(u.dir(), "upload.json"), u, true)
+	})
 }
 
 // upload returns an unfinished upload of an object, or errNoSuchUpload.
@@ -544,10 +610,12 @@ func (s *store) upload(n sse.ObjectName, id string) (*upload, error) {
 
 // replaceUpload changes the metadata of an upload that has not ended.
 func (s *store) replaceUpload(u *upload) error {
-	if _, err := s.upload(u.name(), u.id); err != nil {
-		return err
-	}
-	return s.writeJSON(path.Join(u.dir(), "upload.json"), u, true)
+	return s.locked(func() error {
+		if _, err := s.upload(u.name(), u.id); err != nil {
+			return err
+		}
+		return s.writeJSON(path.Join(u.dir(), "upload.json"), u, true)
+	})
 }
 
 func (s *store) uploads(bucket string) (list []*upload, err error) {
@@ -567,23 +635,22 @@ func partFile(dir string, number int) string { return path.Join(dir, fmt.Sprintf
 func (s *store) putPart(u *upload, p partRecord) error {
 	name := partFile(u.dir(), p.Part)
 	var old partRecord
-	s.mu.Lock() // two of one number at once
-	err := s.readJSON(name, &old)
-	if err == nil || errors.Is(err, fs.ErrNotExist) {
-		err = s.writeJSON(name, p, true)
-	}
-	s.mu.Unlock()
-	if err != nil {
-		s.dropData(u.bucket, p.ID)
-		if errors.Is(err, fs.ErrNotExist) {
-			return errNoSuchUpload
+	err := s.locked(func() error {
+		if _, err := s.upload(u.name(), u.id); err != nil { // has ended
+			return err
 		}
-		return err
-	}
-	if old.ID != "" {
+		if err := s.readJSON(name, &old); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return s.writeJSON(name, p, true)
+	})
+	switch {
+	case err != nil:
+		s.dropData(u.bucket, p.ID)
+	case old.ID != "":
 		s.dropData(u.bucket, old.ID)
 	}
-	return nil
+	return err
 }
 
 func (s *store) parts(u *upload) (map[int]partRecord, error) {
@@ -602,16 +669,55 @@ func (s *store) parts(u *upload) (map[int]partRecord, error) {
 	return parts, err
 }
 
-// endUpload removes an upload and all of its parts but those that are kept.
+// complete makes r, of parts of u, the record of its object, and ends u: at once, so that
+// a part that is sent again cannot take its bytes from the object. allow judges what r
+// replaces, as for overwrite.
+func (s *store) complete(u *upload, r *record, allow func(old *record) error) error {
+	for {
+		old, err := s.get(r.name())
+		if errors.Is(err, errNoSuchKey) {
+			old, err = nil, nil
+		}
+		if err == nil && allow != nil {
+			err = allow(old)
+		}
+		if err != nil {
+			return err
+		}
+		err = s.locked(func() error {
+			if _, err := s.upload(u.name(), u.id); err != nil {
+				return err
+			}
+			if err := s.commit(r, old); err != nil {
+				return err
+			}
+			return s.endUpload(u, r.Files)
+		})
+		if err == nil && old != nil {
+			s.supersede(r, old)
+		}
+		if !errors.Is(err, errFaster) {
+			return err
+		}
+	}
+}
+
+func (s *store) abort(u *upload) error {
+	return s.locked(func() error {
+		if _, err := s.upload(u.name(), u.id); err != nil {
+			return err
+		}
+		return s.endUpload(u, nil)
+	})
+}
+
+// endUpload removes an upload, under the lock, and all of its parts but those that are kept.
 func (s *store) endUpload(u *upload, keep []file) error {
 	kept := make(map[string]bool)
 	for _, f := range keep {
 		kept[f.ID] = true
 	}
 	if err := s.root.Remove(path.Join(u.dir(), "upload.json")); err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return errNoSuchUpload
-		}
 		return err
 	}
 	parts, err := s.parts(u)
@@ -621,6 +727,80 @@ func (s *store) endUpload(u *upload, keep []file) error {
 		}
 	}
 	return errors.Join(err, s.root.RemoveAll(u.dir()))
+}
+
+// leftBehind is how old a file must be that nothing names before it is taken for what a
+// process that died has left. A younger one may be under way in another process.
+const leftBehind = time.Hour
+
+// sweep removes what processes that died have left behind.
+func (s *store) sweep() error {
+	buckets, err := s.buckets()
+	for _, bucket := range buckets {
+		err = errors.Join(err, s.locked(func() error { return s.sweepBucket(bucket) }))
+	}
+	return err
+}
+
+func (s *store) sweepBucket(bucket string) error {
+	named := make(map[string]bool)
+	objects, err := s.readDir(path.Join(bucket, "objects"))
+	if err != nil {
+		return err
+	}
+	for _, hash := range objects {
+		dir := path.Join(bucket, "objects", hash)
+		r, err := s.latest(bucket, dir)
+		if err != nil {
+			return err
+		}
+		current := ""
+		if r != nil {
+			current = path.Base(recordFile(dir, r.number))
+			for _, f := range r.Files {
+				named[f.ID] = true
+			}
+		}
+		if err := s.sweepDir(dir, func(name string) bool { return name != current }); err != nil {
+			return err
+		}
+	}
+	ids, err := s.readDir(path.Join(bucket, "uploads"))
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		u := &upload{bucket: bucket, id: id}
+		if _, err := s.root.Lstat(path.Join(u.dir(), "upload.json")); errors.Is(err, fs.ErrNotExist) { // it has ended
+			if err := s.root.RemoveAll(u.dir()); err != nil {
+				return err
+			}
+			continue
+		}
+		parts, err := s.parts(u)
+		if err != nil {
+			return err
+		}
+		for _, p := range parts {
+			named[p.ID] = true
+		}
+		if err := s.sweepDir(u.dir(), func(name string) bool { return strings.HasSuffix(name, tempSuffix) }); err != nil {
+			return err
+		}
+	}
+	return s.sweepDir(path.Join(bucket, "data"), func(name string) bool { return !named[name] })
+}
+
+// sweepDir removes the old files of a directory that are garbage.
+func (s *store) sweepDir(dir string, garbage func(name string) bool) error {
+	names, err := s.readDir(dir)
+	for _, name := range names {
+		info, err := s.root.Lstat(path.Join(dir, name))
+		if err == nil && garbage(name) && time.Since(info.ModTime()) > leftBehind {
+			s.root.Remove(path.Join(dir, name))
+		}
+	}
+	return err
 }
 
 // now is the time in the precision that HTTP shows.
