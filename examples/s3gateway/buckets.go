@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/base64"
 	"encoding/xml"
-	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -50,11 +49,7 @@ func (g *gateway) encryption(w http.ResponseWriter, req *http.Request, bucket st
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	case http.MethodPut:
-		b, err := newBody(req)
-		if err != nil {
-			return err
-		}
-		text, err := io.ReadAll(io.LimitReader(b, 1<<16))
+		text, err := readDocument(req, req.Header)
 		if err != nil {
 			return err
 		}
@@ -190,7 +185,7 @@ func (g *gateway) deleteObjects(w http.ResponseWriter, req *http.Request, bucket
 		Quiet  bool
 		Object []struct{ Key string }
 	}
-	if err := readXML(req, &list); err != nil {
+	if err := readXML(req, req.Header, &list); err != nil {
 		return err
 	}
 	if len(list.Object) == 0 || len(list.Object) > 1000 {

@@ -170,8 +170,12 @@ func (g *gateway) completeUpload(w http.ResponseWriter, req *http.Request, n sse
 	if err != nil {
 		return err
 	}
+	h := req.Header.Clone()
+	for t := range checksumSizes { // these are said of the object, not of this body
+		h.Del(checksumPrefix + t.String())
+	}
 	var list completion
-	if err := readXML(req, &list); err != nil {
+	if err := readXML(req, h, &list); err != nil {
 		return err
 	}
 	parts, err := g.store.parts(u)
@@ -179,7 +183,7 @@ func (g *gateway) completeUpload(w http.ResponseWriter, req *http.Request, n sse
 		return err
 	}
 	m, err := g.resume(req, r, u)
-	if err != nil && u.Checksum != sse.NoChecksum { // which is sealed under the key
+	if err != nil && (u.Checksum != sse.NoChecksum || etagsSealed(u, parts)) {
 		return err
 	}
 	if err == nil {
@@ -267,6 +271,17 @@ func (g *gateway) choose(u *upload, m *sse.Multipart, list completion, parts map
 	return done, files, nil
 }
 
+// etagsSealed reports whether the ETags of parts cannot be shown or compared without the
+// key of the upload.
+func etagsSealed(u *upload, parts map[int]partRecord) bool {
+	for _, p := range parts {
+		if _, ok := sse.ShownPartETag(fromBytes(u.Metadata), fromBytes(p.Metadata)); !ok {
+			return true
+		}
+	}
+	return false
+}
+
 // openPart returns what the client saw of a part.
 func openPart(u *upload, m *sse.Multipart, p partRecord) (etag string, sums []sse.Checksum, err error) {
 	if m != nil {
@@ -324,6 +339,8 @@ func (g *gateway) listParts(w http.ResponseWriter, req *http.Request, n sse.Obje
 	m, err := g.resume(req, r, u)
 	if err == nil {
 		defer m.Wipe()
+	} else if etagsSealed(u, parts) {
+		return err
 	}
 	type line struct {
 		PartNumber         int

@@ -214,7 +214,15 @@ func (g *gateway) postFile(w http.ResponseWriter, req *http.Request, fields http
 	if err != nil {
 		return err
 	}
-	rec, u, err := g.seal(req.Context(), r, n, data, &sse.EncryptOptions{Policy: g.policyOf(r)}, nil)
+	b, err := newBodyOf(fields, data, -1)
+	if err != nil {
+		return err
+	}
+	sum, err := b.contentMD5()
+	if err != nil {
+		return err
+	}
+	rec, u, err := g.seal(req.Context(), r, n, b, &sse.EncryptOptions{Checksum: b.checksum, ContentMD5: sum, Policy: g.policyOf(r)}, b.verify)
 	if err != nil {
 		return err
 	}
@@ -254,24 +262,23 @@ func (g *gateway) getObject(w http.ResponseWriter, req *http.Request, n sse.Obje
 	if v.obj != nil {
 		defer v.obj.Wipe()
 	}
-	h := w.Header()
+	h := make(http.Header) // of the answer, unless that becomes an error
 	h.Set("Last-Modified", rec.Modified.Format(http.TimeFormat))
 	h.Set("ETag", `"`+v.etag+`"`)
 	if err := conditions(req.Header, "If-", v.etag, rec.Modified); err != nil {
+		maps.Copy(w.Header(), h)
 		return err
 	}
 	span, partial, err := v.rangeOf(req)
 	if err != nil {
-		h.Del("Last-Modified")
-		h.Del("ETag")
 		return err
 	}
 	for name, value := range rec.Headers {
 		h.Set(name, value)
 	}
-	for name, values := range req.URL.Query() {
-		if header, ok := strings.CutPrefix(name, "response-"); ok && op == sse.GetObject {
-			h.Set(header, values[0])
+	for _, name := range keptHeaders {
+		if value := req.URL.Query().Get("response-" + strings.ToLower(name)); value != "" && op == sse.GetObject {
+			h.Set(name, value)
 		}
 	}
 	if span.Length < 0 {
@@ -291,9 +298,9 @@ func (g *gateway) getObject(w http.ResponseWriter, req *http.Request, n sse.Obje
 	} else {
 		showChecksums(h, v.sums...)
 	}
+	out := &answerWriter{w: w, header: h, status: status}
 	if op == sse.HeadObject || partial && span.Length == 0 {
-		w.WriteHeader(status)
-		return nil
+		return out.end()
 	}
 	if !partial {
 		span = sse.Whole // so that the content is compared with its digest
@@ -303,35 +310,61 @@ func (g *gateway) getObject(w http.ResponseWriter, req *http.Request, n sse.Obje
 		return err
 	}
 	defer data.Close()
-	out := &answerWriter{w: w, status: status}
-	if _, err := data.WriteTo(out); err != nil {
-		if out.begun {
-			g.failed(n, err)
-		}
-		return err
+	_, err = data.WriteTo(out)
+	if err == nil {
+		err = out.end()
 	}
-	out.begin()
-	return nil
+	if err != nil && out.begun {
+		g.failed(n, err)
+	}
+	return err
 }
 
 // answerWriter begins the answer with the first verified byte: until then it can be
-// another one.
+// another one. It holds the last byte back, as only the end of a read shows that the
+// content is not what was sealed: a client that had all bytes by then would not see that
+// the connection is cut.
 type answerWriter struct {
 	w      http.ResponseWriter
+	header http.Header
 	status int
 	begun  bool
+	last   []byte // at most one
 }
 
 func (a *answerWriter) begin() {
 	if !a.begun {
 		a.begun = true
+		maps.Copy(a.w.Header(), a.header)
 		a.w.WriteHeader(a.status)
 	}
 }
 
 func (a *answerWriter) Write(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	end := len(p) - 1
+	for _, run := range [][]byte{a.last, p[:end]} {
+		if len(run) > 0 {
+			a.begin()
+			if _, err := a.w.Write(run); err != nil {
+				return 0, err
+			}
+		}
+	}
+	a.last = append(a.last[:0], p[end])
+	return len(p), nil
+}
+
+// end sends the last byte.
+func (a *answerWriter) end() error {
 	a.begin()
-	return a.w.Write(p)
+	if len(a.last) == 0 {
+		return nil
+	}
+	_, err := a.w.Write(a.last)
+	return err
 }
 
 // A view is what a reader of an object sees of it beside its bytes.

@@ -196,11 +196,12 @@ func (g *gateway) refuse(w http.ResponseWriter, req *http.Request, n sse.ObjectN
 	}
 	h.Set("Connection", "close") // the rest of the body is not read
 	writeXML(w, answer.Status, struct {
-		XMLName                            xml.Name `xml:"Error"`
-		Code, Message                      string
-		BucketName, Key                    string `xml:",omitempty"`
-		Resource, RequestID, ServerAddress string `xml:",omitempty"`
-	}{Code: answer.Code, Message: answer.Message, BucketName: n.Bucket, Key: n.Object, Resource: req.URL.Path, RequestID: h.Get("X-Amz-Request-Id")})
+		XMLName           xml.Name `xml:"Error"`
+		Code, Message     string
+		BucketName, Key   string `xml:",omitempty"`
+		Resource          string
+		RequestId, HostId string
+	}{Code: answer.Code, Message: answer.Message, BucketName: n.Bucket, Key: n.Object, Resource: req.URL.Path, RequestId: h.Get("X-Amz-Request-Id"), HostId: "s3gateway"})
 }
 
 func printable(r rune) rune {
@@ -223,20 +224,41 @@ func writeXML(w http.ResponseWriter, status int, v any) error {
 	return nil
 }
 
-// readXML decodes the body of a request, of up to 1 MiB: 10,000 parts fit.
-func readXML(req *http.Request, v any) error {
-	b, err := newBody(req)
+// maxDocument bounds the XML of a request: 10,000 parts with their checksums fit.
+const maxDocument = 4 << 20
+
+// readDocument reads the body of a request that is no object. It is an upload all the
+// same, of which nothing is kept: what the client says of its bytes must be true.
+func readDocument(req *http.Request, h http.Header) ([]byte, error) {
+	b, err := newBodyOf(h, req.Body, req.ContentLength)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	text, err := io.ReadAll(io.LimitReader(b, 1<<20+1))
+	sum, err := b.contentMD5()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if len(text) > 1<<20 || xml.Unmarshal(text, v) != nil {
-		return errMalformedXML
+	u, err := sse.EncryptAny(req.Context(), nil, sse.Request{}, sse.ObjectName{}, b, &sse.EncryptOptions{Size: sse.KnownSize(b.size), ContentMD5: sum, Checksum: b.checksum})
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	text, err := io.ReadAll(io.LimitReader(u, maxDocument+1))
+	if err == nil && len(text) > maxDocument {
+		err = errMalformedXML
+	}
+	if err == nil {
+		err = b.verify(u.Checksum())
+	}
+	return text, err
+}
+
+// readXML decodes the body of a request.
+func readXML(req *http.Request, h http.Header, v any) error {
+	text, err := readDocument(req, h)
+	if err == nil && xml.Unmarshal(text, v) != nil {
+		err = errMalformedXML
+	}
+	return err
 }
 
 // failed tells a failure in the middle of a body: there is no answer left.
