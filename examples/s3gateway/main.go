@@ -3,7 +3,7 @@
 // is calls to package sse, and nothing else.
 //
 //	s3gateway --dir DIR [--listen ADDR] [--cert F --key F] [--auto-encryption] [--etag md5|random]
-//	s3gateway rewrap --dir DIR --to KEY [--from KEY]... [--dry-run] [--after POSITION]
+//	s3gateway rewrap --dir DIR --to KEY [--from KEY]... [--dry-run] [--resume] [--json]
 //
 // Keys come from the environment, as for a MinIO server (see kms/kmsenv). Customer keys
 // (SSE-C) need TLS.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -608,11 +609,15 @@ func (s *store) upload(n sse.ObjectName, id string) (*upload, error) {
 	return u, err
 }
 
-// replaceUpload changes the metadata of an upload that has not ended.
-func (s *store) replaceUpload(u *upload) error {
+// replaceUpload changes the metadata of an upload that has not ended, and is still old.
+func (s *store) replaceUpload(u, old *upload) error {
 	return s.locked(func() error {
-		if _, err := s.upload(u.name(), u.id); err != nil {
+		current, err := s.upload(u.name(), u.id)
+		if err != nil {
 			return err
+		}
+		if !maps.EqualFunc(current.Metadata, old.Metadata, bytes.Equal) {
+			return errFaster
 		}
 		return s.writeJSON(path.Join(u.dir(), "upload.json"), u, true)
 	})

@@ -281,7 +281,7 @@ func TestPartSentAgain(t *testing.T) {
 	if err := s.abort(u); !errors.Is(err, errNoSuchUpload) {
 		t.Errorf("aborted a completed upload: %v", err)
 	}
-	if err := s.replaceUpload(u); !errors.Is(err, errNoSuchUpload) {
+	if err := s.replaceUpload(u, u); !errors.Is(err, errNoSuchUpload) {
 		t.Errorf("changed a completed upload: %v", err)
 	}
 	if r, err := s.get(r.name()); err != nil || content(t, s, r) != "again" {
