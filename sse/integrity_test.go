@@ -225,3 +225,49 @@ func TestDamagedSeals(t *testing.T) {
 		}
 	}
 }
+
+// TestLastBytesWait: where the content is not what was sealed nobody gets all of it, as
+// a client that was told the size would not see what comes behind it.
+func TestLastBytesWait(t *testing.T) {
+	c := newClient(t)
+	for _, size := range []int{1, 2, payload, payload + 1, 200_000} {
+		plain := someBytes(size)
+		wrong := &sse.EncryptOptions{Policy: sse.ETagSupplied, ETag: make([]byte, md5.Size)}
+		for name, r := range map[string]sse.Request{"SSE-S3": {Method: sse.S3}, "none": {}} {
+			u, err := sse.EncryptAny(background, c, r, object, bytes.NewReader(plain), wrong)
+			if err != nil {
+				t.Fatal(err)
+			}
+			data, err := io.ReadAll(u)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m, err := u.Metadata()
+			if err != nil {
+				t.Fatal(err)
+			}
+			o, err := sse.OpenAny(background, c, object, sse.Stored{Metadata: m, Size: int64(len(data))}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, step := range []int{0, 1, 1000, payload, size} { // 0: WriteTo
+				if step == 1 && size > payload {
+					continue
+				}
+				rd, err := o.NewReader(background, sse.FetchReaderAt(bytes.NewReader(data)), sse.Whole)
+				if err != nil {
+					t.Fatal(err)
+				}
+				var got bytes.Buffer
+				if step == 0 {
+					_, err = rd.WriteTo(&got)
+				} else {
+					_, err = io.CopyBuffer(&got, struct{ io.Reader }{rd}, make([]byte, step))
+				}
+				if sse.KindOf(err) != sse.KindTampered || got.Len() >= size || !bytes.HasPrefix(plain, got.Bytes()) || rd.Integrity().Level != "" {
+					t.Errorf("%s, %d bytes by %d: %d came, %v, %+v", name, size, step, got.Len(), err, rd.Integrity())
+				}
+			}
+		}
+	}
+}

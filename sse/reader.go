@@ -29,10 +29,11 @@ type section struct{ io.SectionReader }
 func (*section) Close() error { return nil }
 
 // A Reader yields verified plaintext of an Object: a byte leaves only after
-// the package that holds it was authenticated. At the end of a full read the
-// content is compared with the sealed ETag or checksum; a difference is
-// ErrTampered in place of io.EOF, so only io.EOF confirms the whole. Errors
-// stay. It is not safe for concurrent use.
+// the package that holds it was authenticated. In a full read the content is
+// compared with the sealed ETag or checksum before its last bytes are handed out; a
+// difference is ErrTampered in their place. So whoever got Size bytes, or io.EOF,
+// got what was sealed, also a client of a server that has announced that
+// size. Errors stay. It is not safe for concurrent use.
 type Reader struct {
 	ctx    context.Context
 	name   ObjectName
@@ -40,6 +41,7 @@ type Reader struct {
 	input  contextReader
 	parts  partsReader
 	size   int64 // plaintext bytes in all
+	n      int64 // of them, read so far
 	check  contentCheck
 	err    error // sticky
 }
@@ -116,9 +118,27 @@ func (r *Reader) Read(p []byte) (int, error) {
 		return 0, r.err
 	}
 	n, err := r.parts.Read(p)
-	r.check.Write(p[:n])
+	if err := r.pass(p[:n]); err != nil {
+		clear(p[:n])
+		r.fail(err)
+		return 0, r.err
+	}
 	r.end(err)
 	return n, r.err
+}
+
+// pass hashes bytes before they are handed out, and compares the content if they are
+// the last.
+func (r *Reader) pass(p []byte) error {
+	r.check.Write(p)
+	r.n += int64(len(p))
+	switch {
+	case r.n > r.size:
+		return fmt.Errorf("%w: there is more of it than the %d bytes that its metadata says", ErrTampered, r.size)
+	case r.n == r.size:
+		return r.check.finish()
+	}
+	return nil
 }
 
 // WriteTo writes all that was not read yet to w, package by package without a
@@ -152,7 +172,10 @@ type verifiedSink struct {
 }
 
 func (s *verifiedSink) Write(p []byte) (n int, err error) {
-	if s.err = s.r.ctx.Err(); s.err != nil {
+	if s.err = s.r.ctx.Err(); s.err == nil {
+		s.err = s.r.pass(p)
+	}
+	if s.err != nil {
 		return 0, s.err
 	}
 	n, s.err = s.w.Write(p)
@@ -162,7 +185,6 @@ func (s *verifiedSink) Write(p []byte) (n int, err error) {
 	case n < len(p) && s.err == nil:
 		s.err = io.ErrShortWrite
 	}
-	s.r.check.Write(p[:n])
 	s.n += int64(n)
 	return n, s.err
 }
@@ -194,7 +216,12 @@ func (r *Reader) Size() int64 { return r.size }
 
 // Integrity says what was verified; valid once Read has returned io.EOF or
 // WriteTo has returned nil.
-func (r *Reader) Integrity() Integrity { return r.check.result }
+func (r *Reader) Integrity() Integrity {
+	if r.err != io.EOF {
+		return Integrity{}
+	}
+	return r.check.result
+}
 
 // Close closes what Fetch returned, once, and returns the error of that. It may
 // be called before the end; Read then fails with os.ErrClosed.

@@ -90,7 +90,7 @@ func TestWorkersOtherContent(t *testing.T) {
 	plain := someBytes(workersSize)
 	s := seal(t, c, sse.Request{Method: sse.S3}, object, plain, &sse.EncryptOptions{Workers: 2, Policy: sse.ETagSupplied, ETag: make([]byte, 16)})
 	n, err := must(s.mustOpen(t, c, object, &sse.OpenOptions{Workers: 2}).NewReader(background, sse.FetchReaderAt(bytes.NewReader(s.data)), sse.Whole)).WriteTo(io.Discard)
-	if !errors.Is(err, sse.ErrTampered) || n != int64(len(plain)) {
+	if !errors.Is(err, sse.ErrTampered) || n >= int64(len(plain)) || n < int64(len(plain))-1<<20 {
 		t.Errorf("%d bytes, %v", n, err)
 	}
 }

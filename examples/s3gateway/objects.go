@@ -300,7 +300,8 @@ func (g *gateway) getObject(w http.ResponseWriter, req *http.Request, n sse.Obje
 	}
 	out := &answerWriter{w: w, header: h, status: status}
 	if op == sse.HeadObject || partial && span.Length == 0 {
-		return out.end()
+		out.begin()
+		return nil
 	}
 	if !partial {
 		span = sse.Whole // so that the content is compared with its digest
@@ -310,26 +311,21 @@ func (g *gateway) getObject(w http.ResponseWriter, req *http.Request, n sse.Obje
 		return err
 	}
 	defer data.Close()
-	_, err = data.WriteTo(out)
-	if err == nil {
-		err = out.end()
-	}
-	if err != nil && out.begun {
+	if _, err = data.WriteTo(out); err == nil {
+		out.begin() // of nothing
+	} else if out.begun {
 		g.failed(n, err)
 	}
 	return err
 }
 
 // answerWriter begins the answer with the first verified byte: until then it can be
-// another one. It holds the last byte back, as only the end of a read shows that the
-// content is not what was sealed: a client that had all bytes by then would not see that
-// the connection is cut.
+// another one.
 type answerWriter struct {
 	w      http.ResponseWriter
 	header http.Header
 	status int
 	begun  bool
-	last   []byte // at most one
 }
 
 func (a *answerWriter) begin() {
@@ -341,30 +337,8 @@ func (a *answerWriter) begin() {
 }
 
 func (a *answerWriter) Write(p []byte) (int, error) {
-	if len(p) == 0 {
-		return 0, nil
-	}
-	end := len(p) - 1
-	for _, run := range [][]byte{a.last, p[:end]} {
-		if len(run) > 0 {
-			a.begin()
-			if _, err := a.w.Write(run); err != nil {
-				return 0, err
-			}
-		}
-	}
-	a.last = append(a.last[:0], p[end])
-	return len(p), nil
-}
-
-// end sends the last byte.
-func (a *answerWriter) end() error {
 	a.begin()
-	if len(a.last) == 0 {
-		return nil
-	}
-	_, err := a.w.Write(a.last)
-	return err
+	return a.w.Write(p)
 }
 
 // A view is what a reader of an object sees of it beside its bytes.
