@@ -15,7 +15,7 @@ import (
 // that asks for none. The zero value is none.
 type BucketEncryption struct {
 	Method   Method // S3 or KMS
-	KMSKeyID string // of KMS
+	KMSKeyID string // of KMS, as it was given: perhaps with the prefix "arn:aws:kms:"
 }
 
 // ErrNoBucketEncryption is for a backend whose client asks for a default
@@ -84,11 +84,11 @@ func (doc *bucketEncryptionXML) check() (BucketEncryption, error) {
 	case rule.Algorithm != "aws:kms":
 		return BucketEncryption{}, malformedXML("Unknown SSE algorithm")
 	}
-	b := BucketEncryption{KMS, strings.TrimPrefix(rule.KeyID, arnPrefix)}
+	b := BucketEncryption{KMS, rule.KeyID}
 	switch {
-	case b.KMSKeyID == "":
+	case b.keyID() == "":
 		return BucketEncryption{}, malformedXML("MasterKeyID is missing with aws:kms")
-	case strings.TrimSpace(b.KMSKeyID) != b.KMSKeyID:
+	case strings.TrimSpace(b.KMSKeyID) != b.KMSKeyID || strings.TrimSpace(b.keyID()) != b.keyID():
 		return BucketEncryption{}, malformedXML("MasterKeyID contains unsupported characters")
 	}
 	return b, nil
@@ -136,7 +136,10 @@ func (b BucketEncryption) Verify(ctx context.Context, client *kms.Client) error 
 		}
 		return nil
 	}
-	key, err := client.GenerateKey(ctx, b.KMSKeyID, kms.AssociatedData{"MinIO admin API": "ServerInfoHandler"})
+	key, err := client.GenerateKey(ctx, b.keyID(), kms.AssociatedData{"MinIO admin API": "ServerInfoHandler"})
 	key.Key.Wipe()
 	return err
 }
+
+// keyID is the name of the key at the key server.
+func (b BucketEncryption) keyID() string { return strings.TrimPrefix(b.KMSKeyID, arnPrefix) }

@@ -120,7 +120,7 @@ func ParseRequest(op Operation, n ObjectName, h http.Header, o *RequestOptions) 
 func (o *RequestOptions) applyDefault(r *Request) {
 	switch {
 	case o.Default.Method != None:
-		r.Method, r.KMSKeyID = o.Default.Method, o.Default.KMSKeyID
+		r.Method, r.KMSKeyID = o.Default.Method, o.Default.keyID()
 	case o.AutoEncryption:
 		r.Method = KMS
 	}

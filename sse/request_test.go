@@ -314,7 +314,7 @@ func TestBucketEncryption(t *testing.T) {
 		{"no namespace", strings.Replace(rule(aes), ` xmlns="http://s3.amazonaws.com/doc/2006-03-01/"`, "", 1), sse.BucketEncryption{Method: sse.S3}, ""},
 		{"declaration", `<?xml version="1.0" encoding="UTF-8"?>` + rule(aes) + "\n", sse.BucketEncryption{Method: sse.S3}, ""},
 		{"key", rule(kmsAlgorithm + id("my-key")), sse.BucketEncryption{Method: sse.KMS, KMSKeyID: "my-key"}, ""},
-		{"ARN", rule(kmsAlgorithm + id("arn:aws:kms:a&amp;b")), sse.BucketEncryption{Method: sse.KMS, KMSKeyID: "a&b"}, ""},
+		{"ARN", rule(kmsAlgorithm + id("arn:aws:kms:a&amp;b")), sse.BucketEncryption{Method: sse.KMS, KMSKeyID: "arn:aws:kms:a&b"}, ""},
 		{"key with AES256", rule(aes + id("k")), sse.BucketEncryption{}, "with aws:kms only"},
 		{"no key", rule(kmsAlgorithm), sse.BucketEncryption{}, "MasterKeyID is missing"},
 		{"bare ARN", rule(kmsAlgorithm + id("arn:aws:kms:")), sse.BucketEncryption{}, "MasterKeyID is missing"},
@@ -345,6 +345,10 @@ func TestBucketEncryption(t *testing.T) {
 			if err != nil || got != test.want {
 				t.Fatalf("%+v, %v; want %+v", got, err, test.want)
 			}
+			r, err := sse.ParseRequest(sse.PutObject, object, nil, &sse.RequestOptions{Default: got})
+			if want := strings.TrimPrefix(got.KMSKeyID, "arn:aws:kms:"); err != nil || r.Method != got.Method || r.KMSKeyID != want {
+				t.Errorf("an object gets %v under %q, %v; want %q", r.Method, r.KMSKeyID, err, want)
+			}
 			text, err := got.Marshal()
 			if err != nil {
 				t.Fatal(err)
@@ -373,6 +377,7 @@ func TestBucketEncryptionVerify(t *testing.T) {
 		{sse.BucketEncryption{Method: sse.S3}, newClient(t), nil},
 		{sse.BucketEncryption{Method: sse.S3}, nil, kms.ErrNotConfigured},
 		{sse.BucketEncryption{Method: sse.KMS, KMSKeyID: "two"}, newClient(t), nil},
+		{sse.BucketEncryption{Method: sse.KMS, KMSKeyID: "arn:aws:kms:two"}, newClient(t), nil},
 		{sse.BucketEncryption{Method: sse.KMS, KMSKeyID: "three"}, newClient(t), kms.ErrKeyNotFound},
 		{sse.BucketEncryption{Method: sse.KMS, KMSKeyID: "two"}, nil, kms.ErrNotConfigured},
 	} {
