@@ -112,8 +112,11 @@ func (c *contentCheck) begin(o *Object) error {
 		}
 		d := &digest{name: s.Type.String() + " checksum", want: s.Value, sum: checksums[s.Type].new()}
 		if s.Composite {
-			if s.PartCount != len(o.layout.spans) || o.layout.spans[0].part == 0 {
+			if o.layout.spans[0].part == 0 {
 				continue // copied from a multipart object into a single stream
+			}
+			if s.PartCount != len(o.layout.spans) {
+				return fmt.Errorf("%w: the stored %s checksum is one of %d parts, the object has %d", ErrTampered, s.Type, s.PartCount, len(o.layout.spans))
 			}
 			d.sum = newCompositeHash(s.Type, o.layout.spans)
 		}
