@@ -241,7 +241,7 @@ func (s *replayServer) do(method, path string, h http.Header, body []byte) (answ
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	a := answer{status: resp.StatusCode, header: resp.Header, body: text}
-	if resp.StatusCode < 300 || err != nil {
+	if resp.StatusCode < 300 || resp.StatusCode == http.StatusNotModified || err != nil {
 		return a, err
 	}
 	if method == "HEAD" {
