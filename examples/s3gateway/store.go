@@ -638,24 +638,38 @@ func partFile(dir string, number int) string { return path.Join(dir, fmt.Sprintf
 
 // putPart stores a part, in place of an earlier one of the same number.
 func (s *store) putPart(u *upload, p partRecord) error {
-	name := partFile(u.dir(), p.Part)
-	var old partRecord
 	err := s.locked(func() error {
+		name := partFile(u.dir(), p.Part)
+		var old partRecord
 		if _, err := s.upload(u.name(), u.id); err != nil { // has ended
 			return err
 		}
 		if err := s.readJSON(name, &old); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		return s.writeJSON(name, p, true)
+		if err := s.writeJSON(name, p, true); err != nil || old.ID == "" {
+			return err
+		}
+		return s.dropUnnamed(u, old.file)
 	})
-	switch {
-	case err != nil:
+	if err != nil {
 		s.dropData(u.bucket, p.ID)
-	case old.ID != "":
-		s.dropData(u.bucket, old.ID)
 	}
 	return err
+}
+
+// dropUnnamed drops the bytes of parts, under the lock, but for those that are the
+// object's by now: a process may have died between the two steps of complete.
+func (s *store) dropUnnamed(u *upload, files ...file) error {
+	r, err := s.latest(u.bucket, objectDir(u.name()))
+	if err != nil {
+		return err
+	}
+	if r == nil {
+		r = &record{bucket: u.bucket}
+	}
+	s.supersede(r, &record{Files: files})
+	return nil
 }
 
 func (s *store) parts(u *upload) (map[int]partRecord, error) {
@@ -696,7 +710,8 @@ func (s *store) complete(u *upload, r *record, allow func(old *record) error) er
 			if err := s.commit(r, old); err != nil {
 				return err
 			}
-			return s.endUpload(u, r.Files)
+			s.endUpload(u) // what stays of it is not in the way of the object
+			return nil
 		})
 		if err == nil && old != nil {
 			s.supersede(r, old)
@@ -712,26 +727,24 @@ func (s *store) abort(u *upload) error {
 		if _, err := s.upload(u.name(), u.id); err != nil {
 			return err
 		}
-		return s.endUpload(u, nil)
+		return s.endUpload(u)
 	})
 }
 
-// endUpload removes an upload, under the lock, and all of its parts but those that are kept.
-func (s *store) endUpload(u *upload, keep []file) error {
-	kept := make(map[string]bool)
-	for _, f := range keep {
-		kept[f.ID] = true
+// endUpload removes an upload, under the lock, and all of its parts but for the object's.
+func (s *store) endUpload(u *upload) error {
+	parts, err := s.parts(u)
+	if err != nil {
+		return err
 	}
 	if err := s.root.Remove(path.Join(u.dir(), "upload.json")); err != nil {
 		return err
 	}
-	parts, err := s.parts(u)
-	for p := range maps.Values(parts) {
-		if !kept[p.ID] {
-			s.dropData(u.bucket, p.ID)
-		}
+	var files []file
+	for _, p := range parts {
+		files = append(files, p.file)
 	}
-	return errors.Join(err, s.root.RemoveAll(u.dir()))
+	return errors.Join(s.dropUnnamed(u, files...), s.root.RemoveAll(u.dir()))
 }
 
 // leftBehind is how old a file must be that nothing names before it is taken for what a
