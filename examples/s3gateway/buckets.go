@@ -183,7 +183,7 @@ func (g *gateway) listObjects(w http.ResponseWriter, req *http.Request, bucket s
 func (g *gateway) deleteObjects(w http.ResponseWriter, req *http.Request, bucket string) error {
 	var list struct {
 		Quiet  bool
-		Object []struct{ Key string }
+		Object []struct{ Key, VersionId string }
 	}
 	if err := readXML(req, req.Header, &list); err != nil {
 		return err
@@ -199,7 +199,11 @@ func (g *gateway) deleteObjects(w http.ResponseWriter, req *http.Request, bucket
 		Error   []failure
 	}
 	for _, o := range list.Object {
-		if err := g.store.delete(sse.ObjectName{Bucket: bucket, Object: o.Key}); err != nil {
+		err := errNoSuchVersion
+		if isCurrent(o.VersionId) {
+			err = g.store.delete(sse.ObjectName{Bucket: bucket, Object: o.Key})
+		}
+		if err != nil {
 			r := sse.ErrorResponse(err)
 			answer.Error = append(answer.Error, failure{o.Key, r.Code, r.Message})
 		} else if !list.Quiet {

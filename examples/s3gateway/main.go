@@ -23,6 +23,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -91,11 +92,8 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if *dir == "" || (*cert == "") != (*key == "") || *etag != "md5" && *etag != "random" {
 		return fmt.Errorf("%w: --dir is needed, --cert goes with --key, and --etag is md5 or random", errUsage)
 	}
-	s, err := openStore(*dir)
+	s, err := openDurable(*dir)
 	if err != nil {
-		return err
-	}
-	if err := s.sweep(); err != nil {
 		return err
 	}
 	client, err := keys()
@@ -110,7 +108,10 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if *etag == "random" {
 		g.policy = sse.ETagRandom
 	}
-	server := &http.Server{Handler: g, ErrorLog: g.log, ReadHeaderTimeout: time.Minute}
+	if err := s.sweep(); err != nil { // a damaged record keeps nobody from the others
+		g.log.Printf("what others left behind was not removed: %v", err)
+	}
+	server := &http.Server{Handler: onlyLocal(g), ErrorLog: g.log, ReadHeaderTimeout: time.Minute}
 	g.log.Print("signatures are not checked: whoever reaches this address may do everything")
 	scheme := "http"
 	if *cert != "" {
@@ -145,4 +146,22 @@ func listenLoopback(address string) (net.Listener, error) {
 		return nil, fmt.Errorf("%w: %s is no loopback address, and signatures are not checked", errUsage, address)
 	}
 	return net.Listen("tcp", address)
+}
+
+// onlyLocal keeps web pages out that a browser on this machine has open: no signature
+// stands in the way of what a page of another site sends here, nor, if its name was made
+// to lead here, of what it reads.
+func onlyLocal(h http.Handler) http.Handler {
+	h = http.NewCrossOriginProtection().Handler(h)
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		host := req.Host
+		if name, _, err := net.SplitHostPort(host); err == nil {
+			host = name
+		}
+		if ip := net.ParseIP(strings.Trim(host, "[]")); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+			http.Error(w, "this server has no such name", http.StatusForbidden)
+			return
+		}
+		h.ServeHTTP(w, req)
+	})
 }

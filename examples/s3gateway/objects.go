@@ -199,7 +199,7 @@ func (g *gateway) postObject(w http.ResponseWriter, req *http.Request, bucket st
 			return g.postFile(w, req, fields, sse.ObjectName{Bucket: bucket, Object: name}, part)
 		}
 		value, err := io.ReadAll(io.LimitReader(part, 1<<16))
-		if size += len(value); err != nil || size >= 1<<16 {
+		if size += len(part.FormName()) + len(value) + 1; err != nil || size >= 1<<16 {
 			return refused(400, "MaxPostPreDataLengthExceeded", "Your POST request fields preceding the upload file were too large.")
 		}
 		fields.Add(part.FormName(), string(value))
@@ -515,11 +515,14 @@ type source struct {
 }
 
 func (g *gateway) copySource(req *http.Request, r sse.Request) (s source, err error) {
-	text, err := url.PathUnescape(req.Header.Get("X-Amz-Copy-Source"))
-	text, _, _ = strings.Cut(text, "?versionId=")
+	text, query, _ := strings.Cut(req.Header.Get("X-Amz-Copy-Source"), "?")
+	text, err = url.PathUnescape(text)
 	bucket, object, ok := strings.Cut(strings.TrimPrefix(text, "/"), "/")
 	if err != nil || !ok || object == "" || !validKey(object) {
 		return source{}, refused(400, "InvalidArgument", "Copy Source must mention the source bucket and key: sourcebucket/sourcekey.")
+	}
+	if !isCurrent(strings.TrimPrefix(query, "versionId=")) {
+		return source{}, errNoSuchVersion
 	}
 	if _, err := g.store.bucket(bucket); err != nil {
 		return source{}, err

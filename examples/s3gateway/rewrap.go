@@ -50,10 +50,10 @@ const (
 
 // rewrap seals the object keys of a store under another key. It may run beside a server.
 func rewrap(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	return rewrapWith(ctx, args, os.LookupEnv, stdout, stderr)
+	return rewrapWith(ctx, args, os.LookupEnv, openDurable, stdout, stderr)
 }
 
-func rewrapWith(ctx context.Context, args []string, lookup func(string) (string, bool), stdout, stderr io.Writer) error {
+func rewrapWith(ctx context.Context, args []string, lookup func(string) (string, bool), open func(dir string) (*store, error), stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("s3gateway rewrap", flag.ContinueOnError)
 	flags.Usage = func() {
 		fmt.Fprint(stderr, rewrapUsage)
@@ -79,7 +79,7 @@ func rewrapWith(ctx context.Context, args []string, lookup func(string) (string,
 	if err != nil {
 		return err
 	}
-	s, err := openStore(*dir)
+	s, err := open(*dir)
 	if err != nil {
 		return err
 	}

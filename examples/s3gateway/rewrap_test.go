@@ -271,7 +271,7 @@ func dataFiles(t *testing.T, dir string) map[string][32]byte {
 func mustRewrap(t *testing.T, e env, args ...string) (report rewrapper.Report) {
 	t.Helper()
 	var out, problems strings.Builder
-	if err := rewrapWith(t.Context(), append(args, "--json"), e.lookup, &out, &problems); err != nil {
+	if err := rewrapWith(t.Context(), append(args, "--json"), e.lookup, openStore, &out, &problems); err != nil {
 		t.Fatalf("%v\n%s", err, problems.String())
 	}
 	if err := json.Unmarshal([]byte(out.String()), &report); err != nil {
@@ -379,7 +379,7 @@ func TestRewrapKilled(t *testing.T) {
 	if err := json.Unmarshal(text, &p); err != nil || p.After == "" {
 		t.Fatalf("position %s: %v", text, err)
 	}
-	if err := rewrapWith(t.Context(), []string{"--dir", dir, "--to", "old", "--resume"}, e.lookup, io.Discard, io.Discard); err == nil {
+	if err := rewrapWith(t.Context(), []string{"--dir", dir, "--to", "old", "--resume"}, e.lookup, openStore, io.Discard, io.Discard); err == nil {
 		t.Error("a run to another key resumes")
 	}
 	rest := mustRewrap(t, e, "--dir", dir, "--to", "new", "--resume")
@@ -592,12 +592,12 @@ func TestRewrapStore(t *testing.T) {
 func TestRewrapUsage(t *testing.T) {
 	e := builtInEnv(t, "key")
 	for _, args := range [][]string{nil, {"--dir", t.TempDir()}, {"--to", "key"}, {"--dir", t.TempDir(), "--to", "key", "more"}, {"--no-such-flag"}} {
-		if err := rewrapWith(t.Context(), args, e.lookup, io.Discard, io.Discard); err == nil {
+		if err := rewrapWith(t.Context(), args, e.lookup, openStore, io.Discard, io.Discard); err == nil {
 			t.Errorf("%q is accepted", args)
 		}
 	}
 	for name, e := range map[string]env{"no keys": {}, "an old key that is none": {"MINIO_KMS_SECRET_KEY": e["MINIO_KMS_SECRET_KEY"], "OLD_MINIO_KMS_SECRET_KEY": "x"}} {
-		if err := rewrapWith(t.Context(), []string{"--dir", t.TempDir(), "--to", "key"}, e.lookup, io.Discard, io.Discard); err == nil {
+		if err := rewrapWith(t.Context(), []string{"--dir", t.TempDir(), "--to", "key"}, e.lookup, openStore, io.Discard, io.Discard); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"path"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/objseal/objseal/kms"
 	"github.com/objseal/objseal/sse"
@@ -29,6 +30,7 @@ var (
 	errNoSuchKey      = refused(404, "NoSuchKey", "The specified key does not exist.")
 	errNoSuchBucket   = refused(404, "NoSuchBucket", "The specified bucket does not exist")
 	errNoSuchUpload   = refused(404, "NoSuchUpload", "The specified multipart upload does not exist. The upload ID may be invalid, or the upload may have been aborted or completed.")
+	errNoSuchVersion  = refused(404, "NoSuchVersion", "The specified version does not exist.")
 	errBucketExists   = refused(409, "BucketAlreadyOwnedByYou", "Your previous request to create the named bucket succeeded and you already own it.")
 	errBucketNotEmpty = refused(409, "BucketNotEmpty", "The bucket you tried to delete is not empty")
 	errMethod         = refused(405, "MethodNotAllowed", "The specified method is not allowed against this resource.")
@@ -71,6 +73,9 @@ func (g *gateway) handle(w http.ResponseWriter, req *http.Request, n sse.ObjectN
 	}
 	if _, err := g.store.bucket(n.Bucket); err != nil {
 		return err
+	}
+	if !isCurrent(q.Get("versionId")) {
+		return errNoSuchVersion
 	}
 	for _, other := range []string{"acl", "tagging", "retention", "legal-hold", "torrent", "restore", "select"} {
 		if q.Has(other) {
@@ -160,12 +165,16 @@ func (g *gateway) handleBucket(w http.ResponseWriter, req *http.Request, bucket 
 	return g.listObjects(w, req, bucket, q)
 }
 
+// isCurrent tells whether a version is the one there is: no other can be read, and above
+// all not be deleted.
+func isCurrent(versionID string) bool { return versionID == "" || versionID == "null" }
+
 var errKeyName = refused(400, "XMinioInvalidResourceName", "Resource name contains bad components such as \"..\" or \".\".")
 
 // validKey refuses names that could leave the bucket once they are cleaned, which is how
 // sse binds keys to them.
 func validKey(key string) bool {
-	return len(key) <= 1024 && key != "/" && path.Clean("/"+key) == "/"+strings.TrimSuffix(key, "/")
+	return len(key) <= 1024 && utf8.ValidString(key) && key != "/" && path.Clean("/"+key) == "/"+strings.TrimSuffix(key, "/")
 }
 
 // parse is sse.ParseRequest with what only the gateway knows.

@@ -40,8 +40,9 @@ import (
 // Data is written without a lock. What compares and then commits holds the one on the file
 // "_lock", which no bucket can be named, so that a rewrap can run beside a server.
 type store struct {
-	root *os.Root
-	lock *lockedfile.Mutex
+	root    *os.Root
+	lock    *lockedfile.Mutex
+	durable bool // what is committed outlives a loss of power
 
 	mu   sync.Mutex
 	pins map[string]*pin // data files that are being read
@@ -59,6 +60,16 @@ func openStore(dir string) (*store, error) {
 		return nil, err
 	}
 	return &store{root: root, lock: lockedfile.MutexAt(filepath.Join(dir, "_lock")), pins: make(map[string]*pin)}, nil
+}
+
+// openDurable is openStore for real data: a rewrap that lost records would lose them for
+// good, as the old key is deleted behind it.
+func openDurable(dir string) (*store, error) {
+	s, err := openStore(dir)
+	if err == nil {
+		s.durable = true
+	}
+	return s, err
 }
 
 // locked runs f while nobody else commits, in this process or another.
@@ -161,16 +172,48 @@ func (s *store) writeJSON(name string, v any, replace bool) error {
 		return err
 	}
 	aside := path.Join(path.Dir(name), rand.Text()+tempSuffix)
-	err = s.root.WriteFile(aside, b, 0o600)
-	if err == nil && replace {
+	if err := s.create(aside, bytes.NewReader(b)); err != nil {
+		return err
+	}
+	if replace {
 		err = s.root.Rename(aside, name)
-	} else if err == nil {
+	} else {
 		err = s.root.Link(aside, name)
 	}
 	if err != nil || !replace {
 		s.root.Remove(aside)
 	}
+	if err == nil {
+		s.syncDir(path.Dir(name))
+	}
 	return err
+}
+
+// create makes a file of what from writes, none if that fails.
+func (s *store) create(name string, from io.WriterTo) error {
+	f, err := s.root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = from.WriteTo(f)
+	if err == nil && s.durable {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		s.root.Remove(name)
+	}
+	return err
+}
+
+// syncDir makes the names in a directory last, on systems that can.
+func (s *store) syncDir(dir string) {
+	if !s.durable {
+		return
+	}
+	if d, err := s.root.Open(dir); err == nil {
+		d.Sync()
+		d.Close()
+	}
 }
 
 // latest returns the highest record of a directory of objects/: nil if there is none.
@@ -341,19 +384,11 @@ func (s *store) list(bucket string) iter.Seq2[*record, error] {
 // newData stores what from writes, and returns its id.
 func (s *store) newData(bucket string, from io.WriterTo) (id string, err error) {
 	id = rand.Text()
-	f, err := s.root.OpenFile(dataFile(bucket, id), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	err = s.create(dataFile(bucket, id), from)
 	if errors.Is(err, fs.ErrNotExist) { // any more
 		err = errNoSuchBucket
 	}
-	if err != nil {
-		return "", err
-	}
-	_, err = from.WriteTo(f)
-	if err = errors.Join(err, f.Close()); err != nil {
-		s.root.Remove(dataFile(bucket, id))
-		return "", err
-	}
-	return id, nil
+	return id, err
 }
 
 // linkData gives stored bytes another name, for a copy that keeps them.
