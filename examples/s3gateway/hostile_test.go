@@ -191,7 +191,7 @@ func TestHostileForm(t *testing.T) {
 
 // TestResponseHeaders: a link to an object can say under which name and type it is saved,
 // and nothing else of the answer.
-func TestResponseHeaders(t *testing.T) {
+func TestErrorsHaveNoObjectHeaders(t *testing.T) {
 	g, _ := newServed(t)
 	g.do(http.MethodPut, "/photos/cat", header("Content-Encoding", "gzip"), []byte("cat"), http.StatusOK)
 	h, _ := g.do(http.MethodGet, "/photos/cat?response-content-type=text/plain&response-set-cookie=a&response-etag=b&response-x-amz-server-side-encryption=AES256&response-content-length=1", header("Accept-Encoding", "identity"), nil, http.StatusOK)
