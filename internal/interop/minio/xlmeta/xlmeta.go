@@ -333,6 +333,28 @@ func (v *Version) SetActualSizes(sizes []int64) {
 	v.set("PartASizes", b)
 }
 
+// ReplacePart changes what a server keeps of a part of an unfinished upload, in its
+// part.N.meta (drive spec section 9): the ETag as stored, and the size of the plaintext.
+func ReplacePart(path, etag string, actual int64) error {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	list, err := fields(b)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	for i := range list {
+		switch list[i].name {
+		case "e":
+			list[i].value = msgp.AppendString(nil, etag)
+		case "as":
+			list[i].value = msgp.AppendInt64(nil, actual)
+		}
+	}
+	return os.WriteFile(path, appendFields(nil, list), 0o600)
+}
+
 // Dir is where the files of an object are, below its drive.
 func Dir(bucket, object string) string {
 	if base, ok := strings.CutSuffix(object, "/"); ok {
