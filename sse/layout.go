@@ -259,7 +259,8 @@ var errPartNumber = &RequestError{Response: Response{http.StatusRequestedRangeNo
 // GET or HEAD with partNumber; an object in one stream is its own part 1. Where a
 // part is all there is it is Whole. Plan tells where the range begins. A
 // *RequestError says that there is no such part; an empty one among others
-// has a Length of 0, which no Reader takes.
+// has a Length of 0, which no Reader takes. Where numbers have gaps MinIO serves
+// another part: the third of 1, 3, 7 for partNumber=3 (seen at a server).
 func (o *Object) PartRange(number int) (Range, error) {
 	var off int64
 	for _, p := range o.layout.spans {
