@@ -62,7 +62,7 @@ func TestOursInMinIO(t *testing.T) {
 			o := test.options
 			o.TLS = true // for SSE-C
 			o.Env = append(slices.Clone(o.Env), "MINIO_KMS_SECRET_KEY="+key.Text())
-			s := &store{server: minioproc.Start(t, binary, &o), keys: kms.NewClient(backend, nil), objects: test.sealed()}
+			s := &sealedStore{server: minioproc.Start(t, binary, &o), keys: kms.NewClient(backend, nil), objects: test.sealed()}
 			s.client = s3client.New(t, s.server)
 			s.fill(t)
 			s.beginUploads(t)
@@ -80,8 +80,8 @@ func TestOursInMinIO(t *testing.T) {
 
 const sealedBucket = "sealed"
 
-// A store is a server with the objects that package sse sealed.
-type store struct {
+// A sealedStore is a server with the objects that package sse sealed.
+type sealedStore struct {
 	server  *minioproc.Server
 	client  *minio.Core
 	keys    *kms.Client
@@ -138,30 +138,30 @@ func (o *sealed) customer(t testing.TB) encrypt.ServerSide {
 	return customerSSE(t, byte(o.number))
 }
 
-// customerKey is a client's key.
-func customerKey(fill byte) []byte {
+// keyOfCustomer is a client's key.
+func keyOfCustomer(fill byte) []byte {
 	sum := sha256.Sum256([]byte{fill})
 	return sum[:]
 }
 
 func customerSSE(t testing.TB, fill byte) encrypt.ServerSide {
-	key, err := encrypt.NewSSEC(customerKey(fill))
+	key, err := encrypt.NewSSEC(keyOfCustomer(fill))
 	if err != nil {
 		t.Error(err)
 	}
 	return key
 }
 
-// pool is what all contents are cut from.
-var pool = sync.OnceValue(func() []byte {
+// contents is what all contents are cut from.
+var contents = sync.OnceValue(func() []byte {
 	b := make([]byte, 24<<20)
 	mathrand.NewChaCha8([32]byte{1}).Read(b)
 	return b
 })
 
-// requests are the ways of encryption.
-func requests(number int) []sse.Request {
-	customer, err := sse.NewCustomerKey(customerKey(byte(number)))
+// sealedRequests are the ways of encryption.
+func sealedRequests(number int) []sse.Request {
+	customer, err := sse.NewCustomerKey(keyOfCustomer(byte(number)))
 	if err != nil {
 		panic(err) // its length is right
 	}
@@ -174,7 +174,7 @@ func requests(number int) []sse.Request {
 	}
 }
 
-var sums = []sse.ChecksumType{sse.NoChecksum, sse.CRC32C, sse.SHA256, sse.CRC64NVME, sse.SHA1, sse.CRC32}
+var sealedSums = []sse.ChecksumType{sse.NoChecksum, sse.CRC32C, sse.SHA256, sse.CRC64NVME, sse.SHA1, sse.CRC32}
 
 // everySort is every scheme with every size, the small ones with each checksum. Ciphers
 // take turns; names, ETags and headers are of every sort.
@@ -185,9 +185,9 @@ func everySort() (list []*sealed) {
 		turn := turns[scheme]
 		turns[scheme]++
 		number := len(list)
-		o := &sealed{number: number, request: requests(number)[scheme], parts: parts, full: random.IntN(2) == 0}
-		o.options.Cipher = []stream.Cipher{stream.AES256GCM, stream.ChaCha20Poly1305}[(turn+turn/len(sums))%2]
-		o.options.Checksum = sums[turn%len(sums)]
+		o := &sealed{number: number, request: sealedRequests(number)[scheme], parts: parts, full: random.IntN(2) == 0}
+		o.options.Cipher = []stream.Cipher{stream.AES256GCM, stream.ChaCha20Poly1305}[(turn+turn/len(sealedSums))%2]
+		o.options.Checksum = sealedSums[turn%len(sealedSums)]
 		switch o.options.Checksum {
 		case sse.CRC64NVME:
 			o.full = true
@@ -214,9 +214,9 @@ func everySort() (list []*sealed) {
 		{{2, 5<<20 + 65535}, {9999, 64 << 10}},
 		{{1, 6 << 20}, {2, 5<<20 + 1}, {3, 65537}},
 	}
-	for scheme := range requests(0) {
+	for scheme := range sealedRequests(0) {
 		for _, size := range sizes {
-			times := len(sums)
+			times := len(sealedSums)
 			if size >= 1<<20 {
 				times = 1
 			}
@@ -229,7 +229,7 @@ func everySort() (list []*sealed) {
 			}
 		}
 		for _, parts := range multipart {
-			times := len(sums)
+			times := len(sealedSums)
 			if parts[0].size >= 1<<20 {
 				times = 1
 			}
@@ -252,7 +252,7 @@ func someSorts() (list []*sealed) {
 }
 
 // each calls do for every object, some at once.
-func (s *store) each(objects []*sealed, do func(*sealed)) {
+func (s *sealedStore) each(objects []*sealed, do func(*sealed)) {
 	work := make(chan *sealed)
 	var running sync.WaitGroup
 	for range 6 {
@@ -270,7 +270,7 @@ func (s *store) each(objects []*sealed, do func(*sealed)) {
 }
 
 // fill seals the objects and stores their ciphertext, as if it were anything.
-func (s *store) fill(t *testing.T) {
+func (s *sealedStore) fill(t *testing.T) {
 	t.Helper()
 	s3client.MakeBucket(t, s.client, sealedBucket)
 	s.each(s.objects, func(o *sealed) {
@@ -278,7 +278,7 @@ func (s *store) fill(t *testing.T) {
 		for _, p := range o.parts {
 			size += p.size
 		}
-		o.data = pool()[o.number*31:][:size]
+		o.data = contents()[o.number*31:][:size]
 		put := o.putParts
 		if o.single {
 			put = o.put
@@ -307,7 +307,7 @@ func (o *sealed) putOptions() minio.PutObjectOptions {
 	return p
 }
 
-func (o *sealed) put(ctx context.Context, s *store) error {
+func (o *sealed) put(ctx context.Context, s *sealedStore) error {
 	upload, err := sse.Encrypt(ctx, s.keys, o.request, o.objectName(), bytes.NewReader(o.data), &o.options)
 	if err != nil {
 		return err
@@ -324,7 +324,7 @@ func (o *sealed) put(ctx context.Context, s *store) error {
 	return err
 }
 
-func (o *sealed) putParts(ctx context.Context, s *store) error {
+func (o *sealed) putParts(ctx context.Context, s *sealedStore) error {
 	m, err := sse.NewMultipart(ctx, s.keys, o.request, o.objectName())
 	if err != nil {
 		return err
@@ -373,7 +373,7 @@ func (o *sealed) putParts(ctx context.Context, s *store) error {
 }
 
 // replaceMetadata makes the objects encrypted ones.
-func (s *store) replaceMetadata(t *testing.T) {
+func (s *sealedStore) replaceMetadata(t *testing.T) {
 	t.Helper()
 	inline := 0
 	for _, o := range s.objects {
@@ -413,7 +413,7 @@ func (s *store) replaceMetadata(t *testing.T) {
 }
 
 // mismatch reports a difference; the first ones in words.
-func (s *store) mismatch(t *testing.T, o *sealed, format string, args ...any) {
+func (s *sealedStore) mismatch(t *testing.T, o *sealed, format string, args ...any) {
 	t.Helper()
 	if s.mismatches.Add(1) <= 20 {
 		t.Errorf("%s: %s", o, fmt.Sprintf(format, args...))
@@ -423,7 +423,7 @@ func (s *store) mismatch(t *testing.T, o *sealed, format string, args ...any) {
 }
 
 // read reads every object in every way.
-func (s *store) read(t *testing.T) {
+func (s *sealedStore) read(t *testing.T) {
 	t.Helper()
 	listed := make(map[string]minio.ObjectInfo)
 	for info := range s.client.Client.ListObjects(t.Context(), sealedBucket, minio.ListObjectsOptions{Recursive: true}) {
@@ -452,7 +452,7 @@ func (s *store) read(t *testing.T) {
 }
 
 // get reads what options say and compares it.
-func (s *store) get(t *testing.T, o *sealed, what string, options minio.GetObjectOptions, want []byte) (minio.ObjectInfo, http.Header) {
+func (s *sealedStore) get(t *testing.T, o *sealed, what string, options minio.GetObjectOptions, want []byte) (minio.ObjectInfo, http.Header) {
 	s.reads.Add(1)
 	options.ServerSideEncryption = o.customer(t)
 	body, info, header, err := s.client.GetObject(t.Context(), sealedBucket, o.name, options)
@@ -471,13 +471,13 @@ func (s *store) get(t *testing.T, o *sealed, what string, options minio.GetObjec
 	return info, header
 }
 
-func (s *store) readWhole(t *testing.T, o *sealed) {
+func (s *sealedStore) readWhole(t *testing.T, o *sealed) {
 	info, header := s.get(t, o, "whole", minio.GetObjectOptions{Checksum: true}, o.data)
 	s.compareInfo(t, o, "whole", info, header)
 }
 
 // compareInfo compares all that an answer tells but the content.
-func (s *store) compareInfo(t *testing.T, o *sealed, what string, info minio.ObjectInfo, header http.Header) {
+func (s *sealedStore) compareInfo(t *testing.T, o *sealed, what string, info minio.ObjectInfo, header http.Header) {
 	wrong := func(name, got, want string) {
 		if got != want {
 			s.mismatch(t, o, "%s: %s is %q, want %q", what, name, got, want)
@@ -516,7 +516,7 @@ func (s *store) compareInfo(t *testing.T, o *sealed, what string, info minio.Obj
 	wrong("checksum type", info.ChecksumMode, mode)
 }
 
-func (s *store) readHead(t *testing.T, o *sealed) {
+func (s *sealedStore) readHead(t *testing.T, o *sealed) {
 	s.reads.Add(1)
 	info, err := s.client.StatObject(t.Context(), sealedBucket, o.name, minio.StatObjectOptions{Checksum: true, ServerSideEncryption: o.customer(t)})
 	if err != nil {
@@ -560,7 +560,7 @@ func (o *sealed) borders() []int64 {
 	return slices.Compact(borders)
 }
 
-func (s *store) readRanges(t *testing.T, o *sealed) {
+func (s *sealedStore) readRanges(t *testing.T, o *sealed) {
 	size := int64(len(o.data))
 	if size == 0 {
 		return
@@ -589,7 +589,7 @@ func (s *store) readRanges(t *testing.T, o *sealed) {
 	s.getRange(t, o, fmt.Sprintf("bytes=%d-%d", size/2, size+1000), size/2, size-1)
 }
 
-func (s *store) getRange(t *testing.T, o *sealed, value string, from, to int64) {
+func (s *sealedStore) getRange(t *testing.T, o *sealed, value string, from, to int64) {
 	options := minio.GetObjectOptions{}
 	options.Set("Range", value)
 	_, header := s.get(t, o, value, options, o.data[from:to+1])
@@ -600,7 +600,7 @@ func (s *store) getRange(t *testing.T, o *sealed, value string, from, to int64) 
 
 // readParts: the server takes the number of a part for its place, in its own objects too: the
 // n-th part, and the last one where n is beyond it. Numbers that no part has are refused.
-func (s *store) readParts(t *testing.T, o *sealed) {
+func (s *sealedStore) readParts(t *testing.T, o *sealed) {
 	var starts []int64
 	var end int64
 	for _, p := range o.parts {
@@ -622,7 +622,7 @@ func (s *store) readParts(t *testing.T, o *sealed) {
 }
 
 // readWithout: a reader without the key of an SSE-C object, or with another one, gets nothing.
-func (s *store) readWithout(t *testing.T, o *sealed) {
+func (s *sealedStore) readWithout(t *testing.T, o *sealed) {
 	if o.request.Method != sse.C {
 		return
 	}
@@ -636,7 +636,7 @@ func (s *store) readWithout(t *testing.T, o *sealed) {
 }
 
 // copied compares a copy, whatever its ETag is.
-func (s *store) copied(t *testing.T, o *sealed, name string, key encrypt.ServerSide) {
+func (s *sealedStore) copied(t *testing.T, o *sealed, name string, key encrypt.ServerSide) {
 	s.reads.Add(1)
 	body, info, _, err := s.client.GetObject(t.Context(), sealedBucket, name, minio.GetObjectOptions{ServerSideEncryption: key})
 	if err != nil {
@@ -651,7 +651,7 @@ func (s *store) copied(t *testing.T, o *sealed, name string, key encrypt.ServerS
 }
 
 // few are some of the objects that accept takes.
-func (s *store) few(accept func(*sealed) bool) (list []*sealed) {
+func (s *sealedStore) few(accept func(*sealed) bool) (list []*sealed) {
 	for i, o := range s.objects {
 		if i%5 == 1 && accept(o) {
 			list = append(list, o)
@@ -661,7 +661,7 @@ func (s *store) few(accept func(*sealed) bool) (list []*sealed) {
 }
 
 // copy lets the server copy objects, under every other way of encryption.
-func (s *store) copy(t *testing.T) {
+func (s *sealedStore) copy(t *testing.T) {
 	t.Helper()
 	all := s.few(func(*sealed) bool { return true })
 	s.each(all, func(o *sealed) {
@@ -690,7 +690,7 @@ func (s *store) copy(t *testing.T) {
 }
 
 // rotate lets the server give SSE-C objects another key, in place.
-func (s *store) rotate(t *testing.T) {
+func (s *sealedStore) rotate(t *testing.T) {
 	t.Helper()
 	all := s.few(func(o *sealed) bool { return o.request.Method == sse.C })
 	s.each(all, func(o *sealed) {
@@ -698,7 +698,7 @@ func (s *store) rotate(t *testing.T) {
 		o.number++
 		after := o.customer(t)
 		s.reads.Add(1)
-		_, err := s.client.CopyObject(t.Context(), sealedBucket, o.name, sealedBucket, o.name, headers(before, after), minio.CopySrcOptions{}, minio.PutObjectOptions{})
+		_, err := s.client.CopyObject(t.Context(), sealedBucket, o.name, sealedBucket, o.name, rotationHeaders(before, after), minio.CopySrcOptions{}, minio.PutObjectOptions{})
 		if err != nil {
 			s.mismatch(t, o, "a new key for it: %v", err)
 			return
@@ -709,8 +709,8 @@ func (s *store) rotate(t *testing.T) {
 	t.Logf("%d objects under new customer keys, %d mismatches", len(all), s.mismatches.Load())
 }
 
-// headers are those of a copy from one customer key to another.
-func headers(from, to encrypt.ServerSide) map[string]string {
+// rotationHeaders are those of a copy from one customer key to another.
+func rotationHeaders(from, to encrypt.ServerSide) map[string]string {
 	h := make(http.Header)
 	encrypt.SSECopy(from).Marshal(h)
 	to.Marshal(h)

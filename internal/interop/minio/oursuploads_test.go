@@ -28,11 +28,11 @@ type begun struct {
 }
 
 // beginUploads begins an upload for every scheme.
-func (s *store) beginUploads(t *testing.T) {
+func (s *sealedStore) beginUploads(t *testing.T) {
 	t.Helper()
-	for scheme := range requests(0) {
-		o := sealed{name: fmt.Sprint("begun/", scheme), number: scheme, request: requests(scheme)[scheme], parts: []plainPart{{2, 5<<20 + 1}, {5, 70_000}}}
-		first, data := o.parts[0], pool()[scheme:]
+	for scheme := range sealedRequests(0) {
+		o := sealed{name: fmt.Sprint("begun/", scheme), number: scheme, request: sealedRequests(scheme)[scheme], parts: []plainPart{{2, 5<<20 + 1}, {5, 70_000}}}
+		first, data := o.parts[0], contents()[scheme:]
 		o.data = data[:first.size+o.parts[1].size]
 		m, err := sse.NewMultipart(t.Context(), s.keys, o.request, o.objectName())
 		if err != nil {
@@ -63,7 +63,7 @@ func (s *store) beginUploads(t *testing.T) {
 }
 
 // replaceUploads makes the uploads encrypted ones.
-func (s *store) replaceUploads(t *testing.T) {
+func (s *sealedStore) replaceUploads(t *testing.T) {
 	t.Helper()
 	for _, b := range s.uploads {
 		id, err := base64.RawURLEncoding.DecodeString(b.id)
@@ -100,7 +100,7 @@ func (s *store) replaceUploads(t *testing.T) {
 }
 
 // endUploads lets the server go on with what package sse began.
-func (s *store) endUploads(t *testing.T) {
+func (s *sealedStore) endUploads(t *testing.T) {
 	t.Helper()
 	for _, b := range s.uploads {
 		o := &b.object

@@ -85,14 +85,14 @@ func testRewrap(t *testing.T, binary, objseal string, drives, count int) {
 		"MINIO_KMS_KES_API_KEY=" + keys.apiKey(t),
 	}})
 	// The last of its own files it writes in the background.
-	waitFor(t, filepath.Join(server.Drives[drives-1], ".minio.sys", "config", "iam", "format.json", xlmeta.FileName))
+	waitForFile(t, filepath.Join(server.Drives[drives-1], ".minio.sys", "config", "iam", "format.json", xlmeta.FileName))
 	server.Stop(t)
 	server.Restart(t, "MINIO_KMS_KES_KEY_NAME="+oldKey)
 	client := s3client.New(t, server)
 	objects := fillForRewrap(t, client, count)
 	compareObjects(t, "before", client, objects, 0)
 	server.Stop(t)
-	before := snapshot(t, server.Drives)
+	before := driveFiles(t, server.Drives)
 
 	first := server.Drives[0]
 	underOld := countKeys(t, first)[oldKey]
@@ -125,7 +125,7 @@ func testRewrap(t *testing.T, binary, objseal string, drives, count int) {
 	if nothing.Report.Rewrapped != 0 || nothing.Calls != 0 || nothing.Report.Keys[newKey] != int64(underOld) {
 		t.Errorf("a run that finds nothing to do: %+v", nothing)
 	}
-	compareSnapshots(t, snapshot(t, server.Drives), before)
+	compareDriveFiles(t, driveFiles(t, server.Drives), before)
 
 	server.Restart(t, "MINIO_KMS_KES_KEY_NAME="+newKey)
 	compareObjects(t, "rewrapped", client, objects, 1)
@@ -140,8 +140,8 @@ func testRewrap(t *testing.T, binary, objseal string, drives, count int) {
 	}
 }
 
-// waitFor returns when there is a file.
-func waitFor(t *testing.T, path string) {
+// waitForFile returns when there is a file.
+func waitForFile(t *testing.T, path string) {
 	t.Helper()
 	for deadline := time.Now().Add(process.StartTimeout); ; time.Sleep(20 * time.Millisecond) {
 		if _, err := os.Stat(path); err == nil {
@@ -162,7 +162,7 @@ type rewrapObject struct {
 	etag                  string
 }
 
-func (o *rewrapObject) data() []byte { return pool()[o.number*97:][:o.size] }
+func (o *rewrapObject) data() []byte { return contents()[o.number*97:][:o.size] }
 
 const (
 	plainScheme = iota
@@ -175,14 +175,14 @@ const (
 )
 
 // encryption is that of an object, after so many rotations of customer keys.
-func (o *rewrapObject) encryption(t testing.TB, rotations int) encrypt.ServerSide {
+func (o *rewrapObject) encryption(t *testing.T, rotations int) encrypt.ServerSide {
 	switch o.scheme {
 	case s3Scheme:
 		return encrypt.NewSSE()
 	case kmsScheme:
-		return managed(t.(*testing.T), oldKey, nil)
+		return managed(t, oldKey, nil)
 	case contextScheme:
-		return managed(t.(*testing.T), oldKey, map[string]string{"number": fmt.Sprint(o.number), "<&>": "é\u2028"})
+		return managed(t, oldKey, map[string]string{"number": fmt.Sprint(o.number), "<&>": "é\u2028"})
 	case customerScheme:
 		return customerSSE(t, 1)
 	case changedCustomerScheme:
@@ -191,7 +191,7 @@ func (o *rewrapObject) encryption(t testing.TB, rotations int) encrypt.ServerSid
 	return nil
 }
 
-func (o *rewrapObject) customer(t testing.TB, rotations int) encrypt.ServerSide {
+func (o *rewrapObject) customer(t *testing.T, rotations int) encrypt.ServerSide {
 	if o.scheme < customerScheme {
 		return nil
 	}
@@ -222,7 +222,7 @@ func fillForRewrap(t *testing.T, c *minio.Core, count int) []*rewrapObject {
 		}
 		objects = append(objects, o)
 	}
-	parallel(t, objects, func(o *rewrapObject) error {
+	inParallel(t, objects, func(o *rewrapObject) error {
 		info, err := o.put(t, c)
 		o.etag, o.version = info.ETag, info.VersionID
 		return err
@@ -252,8 +252,8 @@ func (o *rewrapObject) put(t *testing.T, c *minio.Core) (minio.UploadInfo, error
 	return c.CompleteMultipartUpload(t.Context(), o.bucket, o.name, id, parts, minio.PutObjectOptions{})
 }
 
-// parallel calls do for each of what, some at once.
-func parallel[T any](t *testing.T, what []T, do func(T) error) {
+// inParallel calls do for each of what, some at once.
+func inParallel[T any](t *testing.T, what []T, do func(T) error) {
 	t.Helper()
 	work := make(chan T)
 	var failed atomic.Int64
@@ -281,7 +281,7 @@ func parallel[T any](t *testing.T, what []T, do func(T) error) {
 // keys have been rotated or not.
 func compareObjects(t *testing.T, when string, c *minio.Core, objects []*rewrapObject, rotations int) {
 	t.Helper()
-	parallel(t, objects, func(o *rewrapObject) error {
+	inParallel(t, objects, func(o *rewrapObject) error {
 		what := fmt.Sprintf("%s: %s/%s of scheme %d, in parts %v", when, o.bucket, o.name, o.scheme, o.parts)
 		get := func(rotations int) (io.ReadCloser, minio.ObjectInfo, error) {
 			body, info, _, err := c.GetObject(t.Context(), o.bucket, o.name, minio.GetObjectOptions{VersionID: o.version, ServerSideEncryption: o.customer(t, rotations)})
@@ -479,10 +479,10 @@ func rewrapProcess(t *testing.T) {
 
 // newCustomerKeys has new keys for those objects whose numbers say so.
 func newCustomerKeys(_ context.Context, item rewrapper.Item) (from, to sse.CustomerKey, err error) {
-	if from, err = sse.NewCustomerKey(customerKey(2)); err != nil {
+	if from, err = sse.NewCustomerKey(keyOfCustomer(2)); err != nil {
 		return from, to, err
 	}
-	if to, err = sse.NewCustomerKey(customerKey(3)); err != nil {
+	if to, err = sse.NewCustomerKey(keyOfCustomer(3)); err != nil {
 		return from, to, err
 	}
 	for _, key := range []sse.CustomerKey{from, to} {
@@ -529,11 +529,12 @@ func (r rewrapRun) start(t *testing.T, after string, kill int) (last ended) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	lines, done := 0, false
+	lines, done, others := 0, false, ""
 	for scanner := bufio.NewScanner(out); scanner.Scan(); {
 		var p rewrapProgress
 		if json.Unmarshal(scanner.Bytes(), &p) != nil {
-			continue // the last lines are those of package testing, or half of one
+			others += scanner.Text() + "\n" // of package testing, or half of one
+			continue
 		}
 		lines++
 		last.position = p.Position
@@ -550,7 +551,7 @@ func (r rewrapRun) start(t *testing.T, after string, kill int) (last ended) {
 	err = cmd.Wait()
 	var exit *exec.ExitError
 	if killed := errors.As(err, &exit) && exit.ExitCode() == -1; killed != (kill >= 0) || done == killed {
-		t.Fatalf("the process ended with %v after %d lines\n%s", err, lines, stderr.String())
+		t.Fatalf("the process ended with %v after %d lines\n%s%s", err, lines, others, stderr.String())
 	}
 	return last
 }
@@ -597,8 +598,8 @@ func tear(t *testing.T, drives []string, before map[string][]byte) {
 	t.Fatal("nothing was rewrapped")
 }
 
-// snapshot is every file of the buckets.
-func snapshot(t *testing.T, drives []string) map[string][]byte {
+// driveFiles is every file of the buckets.
+func driveFiles(t *testing.T, drives []string) map[string][]byte {
 	t.Helper()
 	files := make(map[string][]byte)
 	for _, drive := range drives {
@@ -623,8 +624,8 @@ func snapshot(t *testing.T, drives []string) map[string][]byte {
 	return files
 }
 
-// compareSnapshots demands that only seals have changed.
-func compareSnapshots(t *testing.T, after, before map[string][]byte) {
+// compareDriveFiles demands that only seals have changed.
+func compareDriveFiles(t *testing.T, after, before map[string][]byte) {
 	t.Helper()
 	parts, inline, changed := 0, 0, 0
 	for path, was := range before {

@@ -2,9 +2,10 @@
 // that is not running: what a backend does with its own metadata, tests do with
 // MinIO's.
 //
-//	f, err := xlmeta.Read(path)                          // …/bucket/object/xl.meta
-//	f.Versions[0].SetMetadata(metadata)                  // newest first
-//	err = f.Write(path)
+//	name := filepath.Join(xlmeta.Dir(bucket, object), xlmeta.FileName)
+//	f, err := xlmeta.Read(filepath.Join(drive, name))
+//	f.Versions[0].SetMetadata(metadata) // newest first
+//	err = f.Write(drive, name)
 //
 // Everything else stays as it is, byte for byte: the order of fields, those that
 // this package does not know, the data of small objects that stands in the same
@@ -199,7 +200,7 @@ func Read(path string) (*File, error) {
 	return f, nil
 }
 
-// Write puts the file in place of another one, whole or not at all. What a crash
+// Write puts the file in place of another one, whole or not at all, by its name below the drive. What a crash
 // leaves of it lies where servers clean up, in .minio.sys/tmp of the drive.
 func (f *File) Write(drive, name string) error {
 	scratch := filepath.Join(drive, ".minio.sys", "tmp")
