@@ -171,8 +171,8 @@ func with(h http.Header, pairs ...string) http.Header {
 // text is n bytes that do not repeat within any range that is looked at.
 func text(n int) []byte {
 	b := make([]byte, 0, n+16)
-	for i := 0; len(b) < n; i++ {
-		b = fmt.Appendf(b, "%08x", i*0x9e3779b1&0xffffffff)
+	for i := uint32(0); len(b) < n; i++ {
+		b = fmt.Appendf(b, "%08x", i*0x9e3779b1)
 	}
 	return b[:n]
 }

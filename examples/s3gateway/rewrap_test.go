@@ -185,7 +185,8 @@ func (g *served) fill(n int) (objects []object, encrypted int, unfinished []star
 			encrypted++
 		}
 		if i%20 < 19 {
-			g.do(http.MethodPut, o.path, h, body, http.StatusOK)
+			answer, _ := g.do(http.MethodPut, o.path, h, body, http.StatusOK)
+			o.etag = answer.Get("ETag")
 		} else {
 			id := g.createUpload(o.path, h)
 			first := bytes.Repeat([]byte("a large part\n"), 10)
@@ -203,11 +204,10 @@ func (g *served) fill(n int) (objects []object, encrypted int, unfinished []star
 			body = append(first, body...)
 		}
 		o.sum = sha256.Sum256(body)
-		answer, got := g.do(http.MethodGet, o.path, o.header, nil, http.StatusOK)
-		if sha256.Sum256(got) != o.sum {
-			g.t.Fatalf("%s is wrong before anything was done", o.path)
+		if o.etag == "" {
+			answer, _ := g.do(http.MethodHead, o.path, o.header, nil, http.StatusOK)
+			o.etag = answer.Get("ETag")
 		}
-		o.etag = answer.Get("ETag")
 		objects = append(objects, o)
 		if i%100 == 50 {
 			u := started{object: object{path: o.path + "-unfinished", sum: o.sum}}
@@ -345,7 +345,7 @@ func TestRewrapKilled(t *testing.T) {
 	server.CreateKey("old", "new")
 	dir := t.TempDir()
 	g := startGateway(t, dir, kesEnv(t, server, "old"))
-	const n = 500
+	const n = 300
 	objects, encrypted, unfinished := g.fill(n)
 	encrypted += len(unfinished)
 	g.server.Close()
