@@ -212,7 +212,7 @@ func (r *rewrapRun) lastPosition() (string, error) {
 
 func (r *rewrapRun) savePosition(after string) error {
 	r.pending, r.position.After = 0, after
-	return r.store.writeJSON(positionFile, r.position, true)
+	return r.store.writeJSON(positionFile, r.position)
 }
 
 // rewrapStore is the store as package rewrapper sees it: first the unfinished uploads of a

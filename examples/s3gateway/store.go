@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -33,8 +34,8 @@ import (
 //	BUCKET/objects/HASH/N.json     record number N of an object
 //	BUCKET/uploads/ID/…            an unfinished multipart upload
 //
-// The record with the highest number counts. A new one is written aside and linked to
-// its name: that is the commit. A deletion is a record too. Whoever dies on the way leaves
+// The record with the highest number counts. A new one is written aside and renamed: that
+// is the commit. A deletion is a record too. Whoever dies on the way leaves
 // files that nothing names, which sweep removes.
 //
 // Data is written without a lock. What compares and then commits holds the one on the file
@@ -165,8 +166,8 @@ func (s *store) readJSON(name string, v any) error {
 
 const tempSuffix = ".tmp"
 
-// writeJSON writes v to a file that must not exist, or with replace may.
-func (s *store) writeJSON(name string, v any, replace bool) error {
+// writeJSON writes v aside, and renames that: the file is as before or as after.
+func (s *store) writeJSON(name string, v any) error {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return err
@@ -175,18 +176,12 @@ func (s *store) writeJSON(name string, v any, replace bool) error {
 	if err := s.create(aside, bytes.NewReader(b)); err != nil {
 		return err
 	}
-	if replace {
-		err = s.root.Rename(aside, name)
-	} else {
-		err = s.root.Link(aside, name)
-	}
-	if err != nil || !replace {
+	if err := s.root.Rename(aside, name); err != nil {
 		s.root.Remove(aside)
+		return err
 	}
-	if err == nil {
-		s.syncDir(path.Dir(name))
-	}
-	return err
+	s.syncDir(path.Dir(name))
+	return nil
 }
 
 // create makes a file of what from writes, none if that fails.
@@ -268,8 +263,10 @@ func (s *store) get(n sse.ObjectName) (*record, error) {
 
 // put makes r the record of its object in place of old, which is nil if there must be
 // none: errFaster if that has changed.
-func (s *store) put(r, old *record) error {
-	err := s.locked(func() error { return s.commit(r, old) })
+func (s *store) put(r, old *record) error { return s.putBy(s.commit, r, old) }
+
+func (s *store) putBy(commit func(r, old *record) error, r, old *record) error {
+	err := s.locked(func() error { return commit(r, old) })
 	if err == nil && old != nil {
 		s.supersede(r, old)
 	}
@@ -303,7 +300,7 @@ func (s *store) commit(r, old *record) error {
 	if err := s.root.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	if err := s.writeJSON(recordFile(dir, r.number), r, false); err != nil {
+	if err := s.writeJSON(recordFile(dir, r.number), r); err != nil {
 		return err
 	}
 	if last != nil {
@@ -327,6 +324,11 @@ func (s *store) supersede(r, old *record) {
 
 // overwrite is put, whatever there is. allow judges that, nil if there is nothing.
 func (s *store) overwrite(r *record, allow func(old *record) error) error {
+	return s.overwriteBy(s.commit, r, allow)
+}
+
+// overwriteBy is overwrite with something around the commit.
+func (s *store) overwriteBy(commit func(r, old *record) error, r *record, allow func(old *record) error) error {
 	for {
 		old, err := s.get(r.name())
 		if errors.Is(err, errNoSuchKey) {
@@ -336,7 +338,7 @@ func (s *store) overwrite(r *record, allow func(old *record) error) error {
 			err = allow(old)
 		}
 		if err == nil {
-			err = s.put(r, old)
+			err = s.putBy(commit, r, old)
 		}
 		if !errors.Is(err, errFaster) {
 			return err
@@ -539,16 +541,15 @@ func (s *store) bucket(name string) (info bucketInfo, err error) {
 
 func (s *store) makeBucket(name string) error {
 	return s.locked(func() error {
+		if _, err := s.bucket(name); !errors.Is(err, errNoSuchBucket) {
+			return cmp.Or(err, errBucketExists)
+		}
 		for _, dir := range []string{"data", "objects", "uploads"} {
 			if err := s.root.MkdirAll(path.Join(name, dir), 0o700); err != nil {
 				return err
 			}
 		}
-		err := s.writeJSON(path.Join(name, "bucket.json"), bucketInfo{Created: now()}, false)
-		if errors.Is(err, fs.ErrExist) {
-			return errBucketExists
-		}
-		return err
+		return s.writeJSON(path.Join(name, "bucket.json"), bucketInfo{Created: now()})
 	})
 }
 
@@ -559,7 +560,7 @@ func (s *store) setEncryption(name string, e sse.BucketEncryption) error {
 			return err
 		}
 		info.Encryption = e
-		return s.writeJSON(path.Join(name, "bucket.json"), info, true)
+		return s.writeJSON(path.Join(name, "bucket.json"), info)
 	})
 }
 
@@ -627,7 +628,7 @@ func (s *store) newUpload(u *upload) error {
 		if err := s.root.Mkdir(u.dir(), 0o700); err != nil {
 			return err
 		}
-		return s.writeJSON(path.Join(u.dir(), "upload.json"), u, true)
+		return s.writeJSON(path.Join(u.dir(), "upload.json"), u)
 	})
 }
 
@@ -654,7 +655,7 @@ func (s *store) replaceUpload(u, old *upload) error {
 		if !maps.EqualFunc(current.Metadata, old.Metadata, bytes.Equal) {
 			return errFaster
 		}
-		return s.writeJSON(path.Join(u.dir(), "upload.json"), u, true)
+		return s.writeJSON(path.Join(u.dir(), "upload.json"), u)
 	})
 }
 
@@ -682,7 +683,7 @@ func (s *store) putPart(u *upload, p partRecord) error {
 		if err := s.readJSON(name, &old); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		if err := s.writeJSON(name, p, true); err != nil || old.ID == "" {
+		if err := s.writeJSON(name, p); err != nil || old.ID == "" {
 			return err
 		}
 		return s.dropUnnamed(u, old.file)
@@ -727,34 +728,16 @@ func (s *store) parts(u *upload) (map[int]partRecord, error) {
 // a part that is sent again cannot take its bytes from the object. allow judges what r
 // replaces, as for overwrite.
 func (s *store) complete(u *upload, r *record, allow func(old *record) error) error {
-	for {
-		old, err := s.get(r.name())
-		if errors.Is(err, errNoSuchKey) {
-			old, err = nil, nil
-		}
-		if err == nil && allow != nil {
-			err = allow(old)
-		}
-		if err != nil {
+	return s.overwriteBy(func(r, old *record) error {
+		if _, err := s.upload(u.name(), u.id); err != nil {
 			return err
 		}
-		err = s.locked(func() error {
-			if _, err := s.upload(u.name(), u.id); err != nil {
-				return err
-			}
-			if err := s.commit(r, old); err != nil {
-				return err
-			}
-			s.endUpload(u) // what stays of it is not in the way of the object
-			return nil
-		})
-		if err == nil && old != nil {
-			s.supersede(r, old)
-		}
-		if !errors.Is(err, errFaster) {
+		if err := s.commit(r, old); err != nil {
 			return err
 		}
-	}
+		s.endUpload(u) // what stays of it is not in the way of the object
+		return nil
+	}, r, allow)
 }
 
 func (s *store) abort(u *upload) error {

@@ -360,7 +360,7 @@ func TestCrash(t *testing.T) {
 	}
 	next := newRecord(t, s, "abc", "key2", "next")
 	next.number = 2
-	if err := s.writeJSON(recordFile(objectDir(next.name()), 2), next, false); err != nil {
+	if err := s.writeJSON(recordFile(objectDir(next.name()), 2), next); err != nil {
 		t.Fatal(err)
 	}
 	if r, err := s.get(next.name()); err != nil || content(t, s, r) != "next" {
