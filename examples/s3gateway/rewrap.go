@@ -32,7 +32,7 @@ then, and be killed and started again. Objects with customer keys stay as they a
 
 Keys come from the variables that the server reads. To move to another key server, or
 from a built-in key to one, set those of the old keys with OLD_ in front:
-OLD_MINIO_KMS_SECRET_KEY=….
+OLD_MINIO_KMS_SECRET_KEY=…. A server has one source of keys: stop it meanwhile.
 
 `
 
