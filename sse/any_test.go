@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"testing"
 
 	"github.com/objseal/objseal/sse"
@@ -189,5 +190,27 @@ func TestMultipartAny(t *testing.T) {
 	}
 	if _, ok := sse.ShownPartETag(map[string]string{"X-Minio-Internal-Server-Side-Encryption-Iv": "?"}, map[string]string{"etag": "00"}); ok {
 		t.Error("the ETag of a part of no upload is shown")
+	}
+}
+
+func TestChecksumTypes(t *testing.T) {
+	all := sse.ChecksumTypes()
+	if len(all) != len(hashes) {
+		t.Errorf("%v", all)
+	}
+	for _, typ := range all {
+		if hashes[typ] == nil || typ.Size() != hashes[typ]().Size() {
+			t.Errorf("%v has %d bytes", typ, typ.Size())
+		}
+		for _, name := range []string{typ.String(), strings.ToLower(typ.String())} {
+			if got, ok := sse.ParseChecksumType(name); !ok || got != typ {
+				t.Errorf("%s is %v, %v", name, got, ok)
+			}
+		}
+	}
+	for _, name := range []string{"", "none", "MD5", "CRC32 "} {
+		if got, ok := sse.ParseChecksumType(name); ok || got != sse.NoChecksum || got.Size() != 0 {
+			t.Errorf("%q is %v", name, got)
+		}
 	}
 }

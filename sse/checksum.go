@@ -10,6 +10,7 @@ import (
 	"hash/crc32"
 	"hash/crc64"
 	"net/http"
+	"strings"
 )
 
 // ChecksumType is an S3 checksum algorithm, in the numbering of the stored
@@ -59,6 +60,28 @@ func (t ChecksumType) String() string {
 		return c.name
 	}
 	return "none"
+}
+
+// Size is the number of bytes of a digest, 0 for what is no algorithm.
+func (t ChecksumType) Size() int {
+	if c, ok := checksums[t]; ok {
+		return c.new().Size()
+	}
+	return 0
+}
+
+// ChecksumTypes are all algorithms.
+func ChecksumTypes() []ChecksumType { return []ChecksumType{CRC32, CRC32C, CRC64NVME, SHA1, SHA256} }
+
+// ParseChecksumType returns the algorithm of a name, in any case, as it stands in
+// x-amz-checksum-algorithm and behind x-amz-checksum-.
+func ParseChecksumType(name string) (t ChecksumType, ok bool) {
+	for _, t := range ChecksumTypes() {
+		if strings.EqualFold(name, t.String()) {
+			return t, true
+		}
+	}
+	return NoChecksum, false
 }
 
 // A Checksum is one checksum of the plaintext, before compression (SSE spec

@@ -32,9 +32,6 @@ const (
 	maxTrailers = 16 << 10 // bytes of all trailers together
 )
 
-// checksumSizes are the algorithms of x-amz-checksum-…, and how long a digest is.
-var checksumSizes = map[sse.ChecksumType]int{sse.CRC32: 4, sse.CRC32C: 4, sse.CRC64NVME: 8, sse.SHA1: 20, sse.SHA256: 32}
-
 // A body is what an upload carries: the bytes that the client means, whatever way
 // they travel, and what it said about them. Plain bodies are as they are; in those
 // of Content-Encoding aws-chunked every chunk has a signature of its own, and checksums
@@ -123,7 +120,7 @@ func (w *wire) Read(p []byte) (int, error) {
 // that does not follow in a trailer.
 func (b *body) readChecksumHeaders(chunked bool) error {
 	var found []sse.ChecksumType
-	for t := range checksumSizes {
+	for _, t := range sse.ChecksumTypes() {
 		values := b.header.Values(checksumPrefix + t.String())
 		for _, value := range values {
 			if err := b.setDigest(t, value); err != nil {
@@ -157,17 +154,15 @@ func (b *body) readChecksumHeaders(chunked bool) error {
 
 // checksumOf is the algorithm of the header or trailer of that name.
 func checksumOf(name string) (sse.ChecksumType, bool) {
-	for t := range checksumSizes {
-		if strings.EqualFold(name, checksumPrefix+t.String()) {
-			return t, true
-		}
+	if len(name) < len(checksumPrefix) || !strings.EqualFold(name[:len(checksumPrefix)], checksumPrefix) {
+		return sse.NoChecksum, false
 	}
-	return sse.NoChecksum, false
+	return sse.ParseChecksumType(name[len(checksumPrefix):])
 }
 
 func (b *body) setDigest(t sse.ChecksumType, value string) error {
 	digest, err := base64.StdEncoding.Strict().DecodeString(value)
-	if err != nil || len(digest) != checksumSizes[t] {
+	if err != nil || len(digest) != t.Size() {
 		return refused(http.StatusBadRequest, "InvalidRequest", "Value for "+strings.ToLower(checksumPrefix+t.String())+" header is invalid.")
 	}
 	b.checksum, b.digest = t, digest

@@ -69,13 +69,14 @@ func parse(flags *flag.FlagSet, args []string, stderr io.Writer) error {
 	return nil
 }
 
-// keys returns where data keys come from; nil if the environment says nothing of it.
-func keys() (*kms.Client, error) {
-	client, _, err := kmsenv.Load(nil, nil)
+// keys returns where data keys come from, nil if the environment says nothing of it, and
+// whether it asks for encryption where clients do not.
+func keys() (client *kms.Client, auto bool, err error) {
+	client, config, err := kmsenv.Load(nil, nil)
 	if errors.Is(err, kms.ErrNotConfigured) {
-		return nil, nil
+		return nil, false, nil
 	}
-	return client, err
+	return client, config.AutoEncryption, err
 }
 
 func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
@@ -96,7 +97,7 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	client, err := keys()
+	client, always, err := keys()
 	if err != nil {
 		return err
 	}
@@ -104,7 +105,7 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	g := &gateway{store: s, client: client, autoEncryption: *auto, log: log.New(stderr, "s3gateway: ", log.LstdFlags)}
+	g := &gateway{store: s, client: client, autoEncryption: *auto || always, log: log.New(stderr, "s3gateway: ", log.LstdFlags)}
 	if *etag == "random" {
 		g.policy = sse.ETagRandom
 	}

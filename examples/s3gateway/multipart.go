@@ -171,7 +171,7 @@ func (g *gateway) completeUpload(w http.ResponseWriter, req *http.Request, n sse
 		return err
 	}
 	h := req.Header.Clone()
-	for t := range checksumSizes { // these are said of the object, not of this body
+	for _, t := range sse.ChecksumTypes() { // these are said of the object, not of this body
 		h.Del(checksumPrefix + t.String())
 	}
 	var list completion

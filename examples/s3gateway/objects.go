@@ -636,7 +636,7 @@ func (g *gateway) copyObject(w http.ResponseWriter, req *http.Request, n sse.Obj
 // algorithmOf is the checksum that a copy or an upload in parts shall have.
 func algorithmOf(h http.Header) (sse.ChecksumType, error) {
 	name := h.Get("X-Amz-Checksum-Algorithm")
-	t, ok := checksumOf(checksumPrefix + name)
+	t, ok := sse.ParseChecksumType(name)
 	if name != "" && !ok {
 		return t, refused(400, "InvalidRequest", "Checksum algorithm provided is unsupported. Please try again with any of the valid types: [CRC32, CRC32C, SHA1, SHA256, CRC64NVME]")
 	}
