@@ -30,7 +30,7 @@ func md5Hex(b []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// A testGateway is one over TLS, with two keys and the bucket "abc".
+// A testGateway is one over TLS.
 type testGateway struct {
 	*replayServer
 	t     *testing.T
@@ -38,16 +38,22 @@ type testGateway struct {
 	calls *restricted // by which the key server is seen
 }
 
+// newGateway has two keys and the bucket "abc".
 func newGateway(t *testing.T) *testGateway {
 	t.Helper()
 	backend := &restricted{Backend: staticKeys(t, "k1", "k2"), allowed: func(string) error { return nil }}
-	g := &gateway{store: newStore(t), client: kms.NewClient(backend, &kms.Options{DefaultKeyID: "k1"}), log: log.New(io.Discard, "", 0)}
+	s := serveStore(t, newStore(t), kms.NewClient(backend, &kms.Options{DefaultKeyID: "k1"}))
+	s.calls = backend
+	s.call("PUT", "/abc", nil, nil, 200)
+	return s
+}
+
+func serveStore(t *testing.T, s *store, client *kms.Client) *testGateway {
+	g := &gateway{store: s, client: client, log: log.New(io.Discard, "", 0)}
 	srv := httptest.NewTLSServer(g)
 	srv.Config.ErrorLog = g.log
 	t.Cleanup(srv.Close)
-	s := &testGateway{&replayServer{Server: srv}, t, g, backend}
-	s.call("PUT", "/abc", nil, nil, 200)
-	return s
+	return &testGateway{replayServer: &replayServer{Server: srv}, t: t, g: g}
 }
 
 // call sends a request, whose answer must have this status.

@@ -8,58 +8,40 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 )
 
-// newServed is a server with one bucket, and its store.
-func newServed(t *testing.T) (*served, *store) {
-	t.Helper()
-	dir := filepath.Join(t.TempDir(), "store")
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	g := startGateway(t, dir, builtInEnv(t, "key"))
-	g.do(http.MethodPut, "/photos", nil, nil, http.StatusOK)
-	s, err := openStore(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.root.Close() })
-	return g, s
-}
-
 // TestVersions: there is one version of everything. Who means another one gets nothing,
 // and above all deletes nothing.
 func TestVersions(t *testing.T) {
-	g, _ := newServed(t)
-	g.do(http.MethodPut, "/photos/cat", nil, []byte("cat"), http.StatusOK)
+	g := newGateway(t)
+	g.call(http.MethodPut, "/abc/cat", nil, []byte("cat"), http.StatusOK)
 	const other = "?versionId=3sL4kqtJlcpXroDTDmJ"
-	g.do(http.MethodGet, "/photos/cat"+other, nil, nil, http.StatusNotFound)
-	g.do(http.MethodHead, "/photos/cat"+other, nil, nil, http.StatusNotFound)
-	g.do(http.MethodDelete, "/photos/cat"+other, nil, nil, http.StatusNotFound)
-	g.do(http.MethodPut, "/photos/copy", header("X-Amz-Copy-Source", "/photos/cat"+other), nil, http.StatusNotFound)
-	_, answer := g.do(http.MethodPost, "/photos?delete", nil, []byte("<Delete><Object><Key>cat</Key><VersionId>x</VersionId></Object></Delete>"), http.StatusOK)
+	g.call(http.MethodGet, "/abc/cat"+other, nil, nil, http.StatusNotFound)
+	g.call(http.MethodHead, "/abc/cat"+other, nil, nil, http.StatusNotFound)
+	g.call(http.MethodDelete, "/abc/cat"+other, nil, nil, http.StatusNotFound)
+	g.call(http.MethodPut, "/abc/copy", header("X-Amz-Copy-Source", "/abc/cat"+other), nil, http.StatusNotFound)
+	answer := g.call(http.MethodPost, "/abc?delete", nil, []byte("<Delete><Object><Key>cat</Key><VersionId>x</VersionId></Object></Delete>"), http.StatusOK).body
 	if !bytes.Contains(answer, []byte("NoSuchVersion")) {
 		t.Errorf("%s", answer)
 	}
-	g.do(http.MethodGet, "/photos/cat?versionId=null", nil, nil, http.StatusOK)
-	g.do(http.MethodPut, "/photos/a%3FversionId=b", nil, []byte("another"), http.StatusOK)
-	g.do(http.MethodPut, "/photos/copy", header("X-Amz-Copy-Source", "/photos/a%3FversionId=b"), nil, http.StatusOK)
-	if _, got := g.do(http.MethodGet, "/photos/copy", nil, nil, http.StatusOK); string(got) != "another" {
-		t.Errorf("%q", got)
+	g.call(http.MethodGet, "/abc/cat?versionId=null", nil, nil, http.StatusOK)
+	g.call(http.MethodPut, "/abc/a%3FversionId=b", nil, []byte("another"), http.StatusOK)
+	g.call(http.MethodPut, "/abc/copy", header("X-Amz-Copy-Source", "/abc/a%3FversionId=b"), nil, http.StatusOK)
+	if a := g.call(http.MethodGet, "/abc/copy", nil, nil, http.StatusOK); string(a.body) != "another" {
+		t.Errorf("%q", a.body)
 	}
 }
 
 // TestHostileNames: no name leads out of the bucket, or to another object.
 func TestHostileNames(t *testing.T) {
-	g, s := newServed(t)
+	g := newGateway(t)
+	s := g.g.store
 	before := tree(t, s)
 	for _, path := range []string{
-		"/photos/..", "/photos/../..", "/photos/a/../../b", "/photos/%2e%2e/%2e%2e/b", "/photos/..%2f..%2fb", "/photos/./a", "/photos/a//b",
-		"/../photos/a", "/%2e%2e/a", "/_lock/a", "/_lock", "/photos%2f..%2f/a", "/photos/%ff", "/photos/a%c0%af", "/photos/" + strings.Repeat("a", 1025),
+		"/abc/..", "/abc/../..", "/abc/a/../../b", "/abc/%2e%2e/%2e%2e/b", "/abc/..%2f..%2fb", "/abc/./a", "/abc/a//b",
+		"/../abc/a", "/%2e%2e/a", "/_lock/a", "/_lock", "/abc%2f..%2f/a", "/abc/%ff", "/abc/a%c0%af", "/abc/" + strings.Repeat("a", 1025),
 	} {
 		for _, method := range []string{http.MethodPut, http.MethodGet, http.MethodDelete} {
 			if status := raw(t, g, method+" "+path+" HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\n\r\n"); status < 400 {
@@ -70,16 +52,16 @@ func TestHostileNames(t *testing.T) {
 	if after := tree(t, s); fmt.Sprint(after) != fmt.Sprint(before) {
 		t.Errorf("%q became %q", before, after)
 	}
-	for _, id := range []string{"..", "../../photos", "%2e%2e", "a/b", ""} {
-		g.do(http.MethodGet, "/photos/a?uploadId="+id, nil, nil, http.StatusNotFound)
-		g.do(http.MethodDelete, "/photos/a?uploadId="+id, nil, nil, http.StatusNotFound)
+	for _, id := range []string{"..", "../../abc", "%2e%2e", "a/b", ""} {
+		g.call(http.MethodGet, "/abc/a?uploadId="+id, nil, nil, http.StatusNotFound)
+		g.call(http.MethodDelete, "/abc/a?uploadId="+id, nil, nil, http.StatusNotFound)
 	}
 }
 
 // raw sends bytes as they are, and returns the status of the answer.
-func raw(t *testing.T, g *served, text string) (status int) {
+func raw(t *testing.T, g *testGateway, text string) (status int) {
 	t.Helper()
-	plain := httptest.NewServer(g.server.Config.Handler)
+	plain := httptest.NewServer(g.g)
 	defer plain.Close()
 	c, err := net.Dial("tcp", plain.Listener.Addr().String())
 	if err != nil {
@@ -98,7 +80,8 @@ func raw(t *testing.T, g *served, text string) (status int) {
 
 // TestFailedUploads: what is refused, or breaks off, leaves no file behind.
 func TestFailedUploads(t *testing.T) {
-	g, s := newServed(t)
+	g := newGateway(t)
+	s := g.g.store
 	encrypted := "X-Amz-Server-Side-Encryption"
 	for name, h := range map[string]http.Header{
 		"checksum":           header("X-Amz-Checksum-Crc32", "AAAAAA=="),
@@ -108,19 +91,19 @@ func TestFailedUploads(t *testing.T) {
 		"chunks":             header(headerContentHash, signed, headerDecodedLength, "7"),
 		"condition":          header("If-Match", `"another"`),
 	} {
-		if _, _, err := g.send(http.MethodPut, "/photos/cat", h, []byte("content"), http.StatusOK); err == nil {
+		if a, err := g.do(http.MethodPut, "/abc/cat", h, []byte("content")); err != nil || a.status < 400 {
 			t.Errorf("%s: stored", name)
 		}
 		if data, records := count(t, s); data+records != 0 {
 			t.Errorf("%s: %d data files, %d records", name, data, records)
 		}
 	}
-	id := g.createUpload("/photos/cat", header(encrypted, "AES256"))
-	if _, _, err := g.send(http.MethodPut, "/photos/cat?partNumber=1&uploadId="+id, header("X-Amz-Checksum-Crc32", "AAAAAA=="), []byte("content"), http.StatusOK); err == nil {
+	id := g.create("/abc/cat", header(encrypted, "AES256"))
+	if a, err := g.do(http.MethodPut, "/abc/cat?partNumber=1&uploadId="+id, header("X-Amz-Checksum-Crc32", "AAAAAA=="), []byte("content")); err != nil || a.status < 400 {
 		t.Error("part: stored")
 	}
-	g.do(http.MethodPut, "/photos/cat?partNumber=1&uploadId="+id+"A", nil, []byte("content"), http.StatusNotFound)
-	if status := raw(t, g, "PUT /photos/cat HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\ncontent"); status != http.StatusBadRequest {
+	g.call(http.MethodPut, "/abc/cat?partNumber=1&uploadId="+id+"A", nil, []byte("content"), http.StatusNotFound)
+	if status := raw(t, g, "PUT /abc/cat HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\ncontent"); status != http.StatusBadRequest {
 		t.Errorf("a body that breaks off: %d", status)
 	}
 	if data, records := count(t, s); data+records != 0 {
@@ -131,7 +114,8 @@ func TestFailedUploads(t *testing.T) {
 // TestHostileForm: a form may not have endless fields, and what it says of metadata and
 // digests is held to the rules of headers.
 func TestHostileForm(t *testing.T) {
-	g, s := newServed(t)
+	g := newGateway(t)
+	s := g.g.store
 	post := func(fields ...string) (status int, answer string) {
 		t.Helper()
 		var text bytes.Buffer
@@ -145,12 +129,12 @@ func TestHostileForm(t *testing.T) {
 		}
 		io.WriteString(file, "content")
 		form.Close()
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, g.server.URL+"/photos", &text)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, g.URL+"/abc", &text)
 		if err != nil {
 			t.Fatal(err)
 		}
 		req.Header.Set("Content-Type", form.FormDataContentType())
-		got, err := g.server.Client().Do(req)
+		got, err := g.Client().Do(req)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -184,21 +168,21 @@ func TestHostileForm(t *testing.T) {
 	if status, answer := post("key", "cat", "x-amz-meta-a", "b\r\nX-Evil: 1", "x-amz-meta-c\nX-Evil", "1", "Content-Type", "text/plain\r\nX-Evil: 1"); status != http.StatusNoContent {
 		t.Fatalf("%d %s", status, answer)
 	}
-	if h, got := g.do(http.MethodGet, "/photos/cat", nil, nil, http.StatusOK); h.Get("X-Evil") != "" || string(got) != "content" {
-		t.Errorf("%v %q", h, got)
+	if a := g.call(http.MethodGet, "/abc/cat", nil, nil, http.StatusOK); a.header.Get("X-Evil") != "" || string(a.body) != "content" {
+		t.Errorf("%v %q", a.header, a.body)
 	}
 }
 
 // TestResponseHeaders: a link to an object can say under which name and type it is saved,
 // and nothing else of the answer.
 func TestErrorsHaveNoObjectHeaders(t *testing.T) {
-	g, _ := newServed(t)
-	g.do(http.MethodPut, "/photos/cat", header("Content-Encoding", "gzip"), []byte("cat"), http.StatusOK)
-	h, _ := g.do(http.MethodGet, "/photos/cat?response-content-type=text/plain&response-set-cookie=a&response-etag=b&response-x-amz-server-side-encryption=AES256&response-content-length=1", header("Accept-Encoding", "identity"), nil, http.StatusOK)
+	g := newGateway(t)
+	g.call(http.MethodPut, "/abc/cat", header("Content-Encoding", "gzip"), []byte("cat"), http.StatusOK)
+	h := g.call(http.MethodGet, "/abc/cat?response-content-type=text/plain&response-set-cookie=a&response-etag=b&response-x-amz-server-side-encryption=AES256&response-content-length=1", header("Accept-Encoding", "identity"), nil, http.StatusOK).header
 	if h.Get("Content-Type") != "text/plain" || h.Get("Set-Cookie") != "" || strings.Contains(h.Get("ETag"), "b\"") && len(h.Get("ETag")) < 10 || h.Get("X-Amz-Server-Side-Encryption") != "" || h.Get("Content-Length") != "3" {
 		t.Errorf("%v", h)
 	}
-	h, _ = g.do(http.MethodGet, "/photos/cat", header("If-Match", `"another"`, "Accept-Encoding", "identity"), nil, http.StatusPreconditionFailed)
+	h = g.call(http.MethodGet, "/abc/cat", header("If-Match", `"another"`, "Accept-Encoding", "identity"), nil, http.StatusPreconditionFailed).header
 	if h.Get("Content-Encoding") != "" {
 		t.Errorf("an error has the object's headers: %v", h)
 	}
@@ -227,7 +211,7 @@ func TestOnlyLocal(t *testing.T) {
 		{"POST", "127.0.0.1:9000", header("Sec-Fetch-Site", "cross-site"), 403},
 		{"POST", "127.0.0.1:9000", header("Origin", "null"), 403},
 	} {
-		req := httptest.NewRequest(test.method, "/photos", nil)
+		req := httptest.NewRequest(test.method, "/abc", nil)
 		req.Host = test.host
 		if test.header != nil {
 			req.Header = test.header

@@ -3,19 +3,14 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/md5"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
-	"encoding/xml"
 	"fmt"
 	"io"
 	"io/fs"
-	"log"
 	"maps"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -80,17 +75,12 @@ func builtInEnv(t *testing.T, key string) env {
 	return env{"MINIO_KMS_SECRET_KEY": k.Text()}
 }
 
-// served is a server over a directory, and what was put into it.
-type served struct {
-	t      *testing.T
-	dir    string
-	server *httptest.Server
-}
+// served is a gateway with the keys of an environment.
+type served struct{ *testGateway }
 
 // startGateway serves dir with the keys of e until the end of the test.
 func startGateway(t *testing.T, dir string, e env) *served {
 	t.Helper()
-	g := &served{t: t, dir: dir}
 	s, err := openStore(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -100,42 +90,7 @@ func startGateway(t *testing.T, dir string, e env) *served {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.server = httptest.NewTLSServer(&gateway{store: s, client: client, log: log.New(io.Discard, "", 0)})
-	t.Cleanup(g.server.Close)
-	return g
-}
-
-// do sends a request and returns the answer; its status must be as said.
-func (g *served) do(method, path string, h http.Header, body []byte, want int) (http.Header, []byte) {
-	g.t.Helper()
-	answer, got, err := g.send(method, path, h, body, want)
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	return answer, got
-}
-
-func (g *served) send(method, path string, h http.Header, body []byte, want int) (http.Header, []byte, error) {
-	req, err := http.NewRequestWithContext(g.t.Context(), method, g.server.URL+path, bytes.NewReader(body))
-	if err != nil {
-		return nil, nil, err
-	}
-	if h != nil {
-		req.Header = h.Clone()
-	}
-	answer, err := g.server.Client().Do(req)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer answer.Body.Close()
-	got, err := io.ReadAll(answer.Body)
-	if err == nil && answer.StatusCode != want {
-		err = fmt.Errorf("%s, want %d: %s", answer.Status, want, got)
-	}
-	if err != nil {
-		err = fmt.Errorf("%s %s: %w", method, path, err)
-	}
-	return answer.Header, got, err
+	return &served{serveStore(t, s, client)}
 }
 
 // object is one that was put, and how it is read.
@@ -152,19 +107,14 @@ type started struct {
 	id, parts string
 }
 
-func customerKey() http.Header {
-	key := bytes.Repeat([]byte{7}, 32)
-	sum := md5.Sum(key)
-	const name = "X-Amz-Server-Side-Encryption-Customer-"
-	return header(name+"Algorithm", "AES256", name+"Key", base64.StdEncoding.EncodeToString(key), name+"Key-Md5", base64.StdEncoding.EncodeToString(sum[:]))
-}
+func customerKey() http.Header { return customerHeaders(bytes.Repeat([]byte{7}, 32)) }
 
 const kmsContext = "eyJ0ZW5hbnQiOiJhIn0=" // {"tenant":"a"}
 
 // fill puts n objects of every kind. A tenth each is plain and under a customer key,
 // and a twentieth multipart, which is also unfinished.
 func (g *served) fill(n int) (objects []object, encrypted int, unfinished []started) {
-	g.do(http.MethodPut, "/photos", nil, nil, http.StatusOK)
+	g.call(http.MethodPut, "/photos", nil, nil, http.StatusOK)
 	for i := range n {
 		o := object{path: fmt.Sprintf("/photos/folder %d/object-%d", i%7, i)}
 		body := []byte(strings.Repeat(fmt.Sprintf("content of %d\n", i), i%50))
@@ -185,10 +135,10 @@ func (g *served) fill(n int) (objects []object, encrypted int, unfinished []star
 			encrypted++
 		}
 		if i%20 < 19 {
-			answer, _ := g.do(http.MethodPut, o.path, h, body, http.StatusOK)
+			answer := g.call(http.MethodPut, o.path, h, body, http.StatusOK).header
 			o.etag = answer.Get("ETag")
 		} else {
-			id := g.createUpload(o.path, h)
+			id := g.create(o.path, h)
 			first := bytes.Repeat([]byte("a large part\n"), 10)
 			if i%500 == 499 {
 				first = bytes.Repeat([]byte{byte(i)}, 5<<20)
@@ -205,13 +155,13 @@ func (g *served) fill(n int) (objects []object, encrypted int, unfinished []star
 		}
 		o.sum = sha256.Sum256(body)
 		if o.etag == "" {
-			answer, _ := g.do(http.MethodHead, o.path, o.header, nil, http.StatusOK)
+			answer := g.call(http.MethodHead, o.path, o.header, nil, http.StatusOK).header
 			o.etag = answer.Get("ETag")
 		}
 		objects = append(objects, o)
 		if i%100 == 50 {
 			u := started{object: object{path: o.path + "-unfinished", sum: o.sum}}
-			u.id = g.createUpload(u.path, header("X-Amz-Server-Side-Encryption", "AES256"))
+			u.id = g.create(u.path, header("X-Amz-Server-Side-Encryption", "AES256"))
 			u.parts = g.uploadPart(u.path, u.id, 3, body)
 			unfinished = append(unfinished, u)
 		}
@@ -219,33 +169,24 @@ func (g *served) fill(n int) (objects []object, encrypted int, unfinished []star
 	return objects, encrypted, unfinished
 }
 
-func (g *served) createUpload(path string, h http.Header) (id string) {
-	_, text := g.do(http.MethodPost, path+"?uploads", h, nil, http.StatusOK)
-	var created struct{ UploadId string }
-	if err := xml.Unmarshal(text, &created); err != nil || created.UploadId == "" {
-		g.t.Fatalf("%s: %v", text, err)
-	}
-	return created.UploadId
-}
-
 // uploadPart returns the line of the part for the completion.
 func (g *served) uploadPart(path, id string, number int, body []byte) string {
-	answer, _ := g.do(http.MethodPut, fmt.Sprintf("%s?partNumber=%d&uploadId=%s", path, number, id), nil, body, http.StatusOK)
+	answer := g.call(http.MethodPut, fmt.Sprintf("%s?partNumber=%d&uploadId=%s", path, number, id), nil, body, http.StatusOK).header
 	return fmt.Sprintf("<Part><PartNumber>%d</PartNumber><ETag>%s</ETag></Part>", number, answer.Get("ETag"))
 }
 
 func (g *served) complete(path, id, parts string) {
 	g.t.Helper()
-	g.do(http.MethodPost, path+"?uploadId="+id, nil, []byte("<CompleteMultipartUpload>"+parts+"</CompleteMultipartUpload>"), http.StatusOK)
+	g.call(http.MethodPost, path+"?uploadId="+id, nil, []byte("<CompleteMultipartUpload>"+parts+"</CompleteMultipartUpload>"), http.StatusOK)
 }
 
 // check reads all objects.
 func (g *served) check(objects []object) {
 	g.t.Helper()
 	for _, o := range objects {
-		answer, got := g.do(http.MethodGet, o.path, o.header, nil, http.StatusOK)
-		if sha256.Sum256(got) != o.sum || answer.Get("ETag") != o.etag {
-			g.t.Fatalf("%s: %d bytes, ETag %s, want %s", o.path, len(got), answer.Get("ETag"), o.etag)
+		a := g.call(http.MethodGet, o.path, o.header, nil, http.StatusOK)
+		if sha256.Sum256(a.body) != o.sum || a.header.Get("ETag") != o.etag {
+			g.t.Fatalf("%s: %d bytes, ETag %s, want %s", o.path, len(a.body), a.header.Get("ETag"), o.etag)
 		}
 	}
 }
@@ -292,7 +233,7 @@ func TestRewrap(t *testing.T) {
 	objects, encrypted, unfinished := g.fill(n)
 	encrypted += len(unfinished)
 	all := int64(n + len(unfinished))
-	g.server.Close()
+	g.Close()
 	before := dataFiles(t, dir)
 
 	e := kesEnv(t, server, "new")
@@ -332,7 +273,7 @@ func TestRewrap(t *testing.T) {
 	g.check(objects)
 	for _, u := range unfinished {
 		g.complete(u.path, u.id, u.parts)
-		if _, got := g.do(http.MethodGet, u.path, nil, nil, http.StatusOK); sha256.Sum256(got) != u.sum {
+		if got := g.call(http.MethodGet, u.path, nil, nil, http.StatusOK).body; sha256.Sum256(got) != u.sum {
 			t.Fatalf("%s differs", u.path)
 		}
 	}
@@ -348,7 +289,7 @@ func TestRewrapKilled(t *testing.T) {
 	const n = 300
 	objects, encrypted, unfinished := g.fill(n)
 	encrypted += len(unfinished)
-	g.server.Close()
+	g.Close()
 	before := dataFiles(t, dir)
 
 	e := kesEnv(t, server, "new")
@@ -408,7 +349,7 @@ func TestRewrapKeyServers(t *testing.T) {
 	g := startGateway(t, dir, builtIn)
 	objects, encrypted, unfinished := g.fill(100)
 	g.check(objects)
-	g.server.Close()
+	g.Close()
 	for _, test := range []struct {
 		to       string
 		from, at env
@@ -421,7 +362,7 @@ func TestRewrapKeyServers(t *testing.T) {
 		}
 		g := startGateway(t, dir, test.at)
 		g.check(objects)
-		g.server.Close()
+		g.Close()
 	}
 }
 
@@ -433,26 +374,27 @@ func TestRewrapBesideServer(t *testing.T) {
 	server.CreateKey("old", "new")
 	dir := t.TempDir()
 	g := startGateway(t, dir, kesEnv(t, server, "old"))
-	g.do(http.MethodPut, "/photos", nil, nil, http.StatusOK)
+	g.call(http.MethodPut, "/photos", nil, nil, http.StatusOK)
 	const n = 40
 	h := header("X-Amz-Server-Side-Encryption", "AES256")
 	path := func(i int) string { return fmt.Sprintf("/photos/%d", i) }
 	for i := range n {
-		g.do(http.MethodPut, path(i), h, []byte("first"), http.StatusOK)
+		g.call(http.MethodPut, path(i), h, []byte("first"), http.StatusOK)
 	}
 
 	// A third each is overwritten, deleted and left alone between the listing of an
 	// object and the replacement of its metadata: when the key server is asked.
 	server.Inject("/v1/key/generate/new", n, func(w http.ResponseWriter, r *http.Request, s *kestest.Server) {
+		var a answer
 		var err error
 		switch i := objectAsked(t, r); i % 3 {
 		case 0:
-			_, _, err = g.send(http.MethodPut, path(i), h, []byte("second"), http.StatusOK)
+			a, err = g.do(http.MethodPut, path(i), h, []byte("second"))
 		case 1:
-			_, _, err = g.send(http.MethodDelete, path(i), nil, nil, http.StatusNoContent)
+			a, err = g.do(http.MethodDelete, path(i), nil, nil)
 		}
-		if err != nil {
-			t.Error(err)
+		if err != nil || a.status >= 300 {
+			t.Errorf("%d %s: %v", a.status, a.code, err)
 		}
 		s.KES.ServeHTTP(w, r)
 	})
@@ -463,13 +405,13 @@ func TestRewrapBesideServer(t *testing.T) {
 	for i := range n {
 		switch i % 3 {
 		case 0:
-			if _, got := g.do(http.MethodGet, path(i), nil, nil, http.StatusOK); string(got) != "second" {
+			if got := g.call(http.MethodGet, path(i), nil, nil, http.StatusOK).body; string(got) != "second" {
 				t.Errorf("object %d: %q", i, got)
 			}
 		case 1:
-			g.do(http.MethodGet, path(i), nil, nil, http.StatusNotFound)
+			g.call(http.MethodGet, path(i), nil, nil, http.StatusNotFound)
 		default:
-			if _, got := g.do(http.MethodGet, path(i), nil, nil, http.StatusOK); string(got) != "first" {
+			if got := g.call(http.MethodGet, path(i), nil, nil, http.StatusOK).body; string(got) != "first" {
 				t.Errorf("object %d: %q", i, got)
 			}
 		}
@@ -483,7 +425,7 @@ func TestRewrapBesideServer(t *testing.T) {
 	}
 	for i := range n {
 		if i%3 != 1 {
-			g.do(http.MethodGet, path(i), nil, nil, http.StatusOK)
+			g.call(http.MethodGet, path(i), nil, nil, http.StatusOK)
 		}
 	}
 }
