@@ -131,6 +131,9 @@ func (p *program) attributes(group, name string, c Call) {
 	}
 	o := p.objects[p.where("", c.Key)]
 	row.Fields["etag"] = o.known(r.ETag)
+	if o == nil {
+		return
+	}
 	for i, part := range r.Parts {
 		size := "of another size"
 		switch {
@@ -145,7 +148,7 @@ func (p *program) attributes(group, name string, c Call) {
 
 // kmsForms: the ways to name keys and contexts.
 func (p *program) kmsForms() {
-	for name, e := range map[string]Encryption{
+	forms := map[string]Encryption{
 		"default key named":    {Scheme: KMS, KeyID: p.DefaultKey},
 		"other key":            {Scheme: KMS, KeyID: p.OtherKey},
 		"ARN":                  {Scheme: KMS, KeyID: "arn:aws:kms:" + p.OtherKey},
@@ -156,7 +159,9 @@ func (p *program) kmsForms() {
 		"context, default key": {Scheme: KMS, Context: map[string]string{"app": "one"}},
 		"empty context":        {Scheme: KMS, Context: map[string]string{}},
 		"context of bucket":    {Scheme: KMS, Context: map[string]string{p.bucket: "mine"}},
-	} {
+	}
+	for _, name := range sortedKeys(forms) {
+		e := forms[name]
 		if p.Short && strings.ContainsAny(e.KeyID, ":/") && name != "ARN" {
 			continue // what a key can be called is the key server's to say
 		}
@@ -166,7 +171,7 @@ func (p *program) kmsForms() {
 	}
 }
 
-// multipart stores an object of parts, quietly: its steps are group "multipart".
+// multipart stores an object of parts.
 func (p *program) multipart(name, key string, e Encryption, numbers []int, sizes ...int) {
 	u := p.create("multipart", name+", create", Call{Key: key, Encryption: e})
 	for i, size := range sizes {
@@ -647,20 +652,18 @@ func (p *program) errors() {
 	put("C and KMS", p.scheme(C), map[string]string{headerSSE: "aws:kms"})
 	put("C, short key", Encryption{Scheme: C, CustomerKey: customer1[:16]}, nil)
 	put("C, long key", Encryption{Scheme: C, CustomerKey: append(customer1[:32:32], 0)}, nil)
-	const customer = "X-Amz-Server-Side-Encryption-Customer-"
-	good := p.scheme(C).header(false)
-	odd := func(name string, change map[string]string) {
-		h := make(map[string]string)
-		for k, v := range good {
-			h[k] = v
-		}
-		for k, v := range change {
-			if h[customer+k] = v; v == "" {
-				delete(h, customer+k)
+	// changed returns the headers of a customer key with some changed; "" is none.
+	changed := func(change map[string]string) map[string]string {
+		h := p.scheme(C).header(false)
+		for name, value := range change {
+			name = "X-Amz-Server-Side-Encryption-Customer-" + name
+			if h[name] = value; value == "" {
+				delete(h, name)
 			}
 		}
-		put("C, "+name, Encryption{}, h)
+		return h
 	}
+	odd := func(name string, change map[string]string) { put("C, "+name, Encryption{}, changed(change)) }
 	odd("wrong algorithm", map[string]string{"Algorithm": "AES128"})
 	odd("no algorithm", map[string]string{"Algorithm": ""})
 	odd("no key", map[string]string{"Key": ""})
@@ -672,11 +675,13 @@ func (p *program) errors() {
 	for _, s := range schemes {
 		key := "errors/" + string(s)
 		p.put("error", "put "+string(s), Call{Key: key, Body: body, Encryption: p.scheme(s)})
-		for name, e := range map[string]Encryption{
+		keys := map[string]Encryption{
 			"without key":      {},
 			"with another key": {Scheme: C, CustomerKey: customer2},
 			"with a short key": {Scheme: C, CustomerKey: customer2[:16]},
-		} {
+		}
+		for _, name := range sortedKeys(keys) {
+			e := keys[name]
 			if s != C && e.Scheme != C || s == None && len(e.CustomerKey) == 16 {
 				continue
 			}
@@ -684,32 +689,28 @@ func (p *program) errors() {
 			p.get("error", fmt.Sprintf("head %s %s", s, name), Call{Operation: "HeadObject", Key: key, Encryption: e}, nil)
 			p.attributes("attributes", fmt.Sprintf("%s %s", s, name), Call{Key: key, Encryption: e})
 		}
-		for name, header := range map[string]map[string]string{
-			"asking for S3":  {headerSSE: "AES256"},
-			"asking for KMS": {headerSSE: "aws:kms"},
-		} {
-			p.get("error", fmt.Sprintf("get %s %s", s, name), Call{Key: key, Encryption: reading(p.scheme(s)), Header: header}, nil)
+		for _, method := range []Scheme{S3, KMS} {
+			p.get("error", fmt.Sprintf("get %s asking for %s", s, method), Call{Key: key, Encryption: reading(p.scheme(s)),
+				Header: Encryption{Scheme: method}.header(false)}, nil)
 		}
 	}
-	for name, e := range map[string]Encryption{"wrong MD5": {}, "wrong algorithm": {}, "no MD5": {}} {
-		h := p.scheme(C).header(false)
-		switch name {
-		case "wrong MD5":
-			h[customer+"Key-Md5"] = "AAAAAAAAAAAAAAAAAAAAAA=="
-		case "wrong algorithm":
-			h[customer+"Algorithm"] = "AES128"
-		case "no MD5":
-			delete(h, customer+"Key-Md5")
-		}
-		p.get("error", "get C, "+name, Call{Key: "errors/C", Encryption: e, Header: h}, nil)
+	odd = func(name string, change map[string]string) {
+		p.get("error", "get C, "+name, Call{Key: "errors/C", Header: changed(change)}, nil)
 	}
+	odd("wrong MD5", map[string]string{"Key-Md5": "AAAAAAAAAAAAAAAAAAAAAA=="})
+	odd("wrong algorithm", map[string]string{"Algorithm": "AES128"})
+	odd("no MD5", map[string]string{"Key-Md5": ""})
 }
 
 // defaults: what a bucket's own setting does.
 func (p *program) defaults() {
 	bucket := p.bucket + "-default"
-	for name, set := range map[string][2]string{"S3": {"AES256", ""}, "KMS": {"aws:kms", p.OtherKey}} {
-		p.step("default", name+", set", &Call{Operation: "PutBucketEncryption", Bucket: bucket, Algorithm: set[0], KeyID: set[1]})
+	for _, name := range []string{"S3", "KMS"} {
+		set := Call{Operation: "PutBucketEncryption", Bucket: bucket, Algorithm: "AES256"}
+		if name == "KMS" {
+			set.Algorithm, set.KeyID = "aws:kms", p.OtherKey
+		}
+		p.step("default", name+", set", &set)
 		in := func(what string) (string, string) {
 			return name + ", " + what, strings.ReplaceAll(name+"/"+what, " ", "-")
 		}
