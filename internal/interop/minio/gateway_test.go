@@ -7,7 +7,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
-	"encoding/pem"
 	"errors"
 	"flag"
 	"fmt"
@@ -18,11 +17,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/objseal/objseal/internal/interop/kesproc"
 	"github.com/objseal/objseal/internal/interop/minio/clients"
 	"github.com/objseal/objseal/internal/interop/minioproc"
 	"github.com/objseal/objseal/internal/interop/process"
 	"github.com/objseal/objseal/internal/selfsigned"
-	"github.com/objseal/objseal/kms/kes/kestest"
 )
 
 var (
@@ -33,7 +32,7 @@ var (
 const differencesPage = "../../../docs/s3gateway-differences.md"
 
 // TestGatewayClients: minio-go and aws-sdk-go-v2 run the same program against a
-// MinIO server and against the gateway, with keys of a KES server and with a
+// MinIO server and against the gateway, with keys of a real KES server and with a
 // built-in one. Every content is what was stored, on both, and the answers differ
 // exactly as the page of differences says.
 func TestGatewayClients(t *testing.T) {
@@ -50,14 +49,9 @@ func TestGatewayClients(t *testing.T) {
 		}
 	}
 
-	keyServer := kestest.NewServer()
-	defer keyServer.Close()
-	ca := filepath.Join(t.TempDir(), "kes.crt")
-	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: keyServer.Certificate().Raw}), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	keyServer.CreateKey("clients-default")
-	keyServer.CreateKey("clients-other")
+	keys := kesproc.NewDeployment(t, process.Build(t, "../kes", "github.com/minio/kes/cmd/kes"), nil)
+	keyServer := keys.Start(t)
+	createKeys(t, keys, keyServer, "clients-default", "clients-other")
 	builtin := make([]byte, 32)
 	rand.Read(builtin)
 
@@ -67,10 +61,10 @@ func TestGatewayClients(t *testing.T) {
 		opts clients.Options
 	}{
 		{"KES", []string{
-			"MINIO_KMS_KES_ENDPOINT=" + keyServer.URL,
-			"MINIO_KMS_KES_API_KEY=" + keyServer.Admin.Text(),
+			"MINIO_KMS_KES_ENDPOINT=" + keyServer.Endpoint(),
+			"MINIO_KMS_KES_API_KEY=" + keys.APIKey.Text,
 			"MINIO_KMS_KES_KEY_NAME=clients-default",
-			"MINIO_KMS_KES_CAPATH=" + ca,
+			"MINIO_KMS_KES_CAPATH=" + keys.CAFile,
 		}, clients.Options{DefaultKey: "clients-default", OtherKey: "clients-other"}},
 		{"built-in", []string{
 			"MINIO_KMS_SECRET_KEY=clients-default:" + base64.StdEncoding.EncodeToString(builtin),
@@ -110,6 +104,27 @@ func TestGatewayClients(t *testing.T) {
 // the request names a customer key of it, and what it stores then cannot be read; to
 // a GET it answers 206, with an error for content.
 const minIOFault = "get: copy KMS with a key"
+
+// createKeys makes keys at a KES server.
+func createKeys(t *testing.T, d *kesproc.Deployment, s *kesproc.Server, names ...string) {
+	t.Helper()
+	config, err := d.TLS()
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: config}}
+	defer client.CloseIdleConnections()
+	for _, name := range names {
+		resp, err := client.Post(s.Endpoint()+"/v1/key/create/"+name, "", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			t.Fatalf("key %s: %s", name, resp.Status)
+		}
+	}
+}
 
 // runClients runs the program; no content may be another than was stored.
 func runClients(t *testing.T, name string, server *clients.Server, o *clients.Options) []clients.Row {
