@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/md5"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/xml"
 	"fmt"
@@ -176,9 +177,9 @@ func with(h http.Header, pairs ...string) http.Header {
 
 // text is n bytes that do not repeat within any range that is looked at.
 func text(n int) []byte {
-	b := make([]byte, 0, n+16)
+	b := make([]byte, 0, n+4)
 	for i := uint32(0); len(b) < n; i++ {
-		b = fmt.Appendf(b, "%08x", i*0x9e3779b1)
+		b = binary.BigEndian.AppendUint32(b, i*0x9e3779b1)
 	}
 	return b[:n]
 }

@@ -13,6 +13,7 @@ import (
 	"mime/multipart"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -106,7 +107,10 @@ func TestRanges(t *testing.T) {
 				{"bytes=0-0,2-3", 200, 0, size - 1}, {"bytes=2-1", 200, 0, size - 1}, {"bytes=a-b", 200, 0, size - 1}, {"lines=0-1", 200, 0, size - 1},
 				{"bytes=-", 200, 0, size - 1}, {"bytes=--1", 200, 0, size - 1}, {"bytes", 200, 0, size - 1}, {"bytes=0-99999999999999999999", 200, 0, size - 1},
 			}
-			if name == "/abc/parts" {
+			if name == "/abc/parts" { // of which the whole is worth reading once or twice
+				ranges = slices.DeleteFunc(ranges, func(r span) bool {
+					return r.first == 0 && r.last == size-1 && r.header != "bytes=0-" && r.header != "bytes=0-0,2-3"
+				})
 				ranges = append(ranges, span{fmt.Sprintf("bytes=%d-%d", minPartSize-1, minPartSize), 206, minPartSize - 1, minPartSize},
 					span{fmt.Sprintf("bytes=%d-%d", minPartSize, minPartSize+65536), 206, minPartSize, minPartSize + 65536})
 			}
