@@ -94,8 +94,12 @@ func (s *storage) get(w http.ResponseWriter, req *http.Request, name sse.ObjectN
 	r.AddResponseHeaders(w.Header(), stored.metadata)
 	w.Header().Set("ETag", `"`+etag+`"`)
 	w.Header().Set("Content-Length", fmt.Sprint(body.Size()))
-	if _, err := body.WriteTo(w); err != nil {
-		panic(http.ErrAbortHandler) // too late for an answer: cut the connection
+	if n, err := body.WriteTo(w); err != nil {
+		if n > 0 {
+			panic(http.ErrAbortHandler) // too late for an answer: cut the connection
+		}
+		clear(w.Header())
+		return err
 	}
 	return nil
 }

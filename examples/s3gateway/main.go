@@ -14,6 +14,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"flag"
 	"fmt"
@@ -69,14 +70,13 @@ func parse(flags *flag.FlagSet, args []string, stderr io.Writer) error {
 	return nil
 }
 
-// keys returns where data keys come from, nil if the environment says nothing of it, and
-// whether it asks for encryption where clients do not.
-func keys() (client *kms.Client, auto bool, err error) {
+// keys returns where data keys come from, nil if the environment says nothing of it.
+func keys() (*kms.Client, kmsenv.Config, error) {
 	client, config, err := kmsenv.Load(nil, nil)
 	if errors.Is(err, kms.ErrNotConfigured) {
-		return nil, false, nil
+		return nil, kmsenv.Config{Source: "none, only customer keys"}, nil
 	}
-	return client, config.AutoEncryption, err
+	return client, config, err
 }
 
 func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
@@ -97,22 +97,31 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	client, always, err := keys()
+	client, config, err := keys()
 	if err != nil {
 		return err
+	}
+	var tlsConfig *tls.Config
+	if *cert != "" {
+		pair, err := tls.LoadX509KeyPair(*cert, *key)
+		if err != nil {
+			return fmt.Errorf("failed to read the certificate: %w", err)
+		}
+		tlsConfig = &tls.Config{Certificates: []tls.Certificate{pair}}
 	}
 	l, err := listenLoopback(*listen)
 	if err != nil {
 		return err
 	}
-	g := &gateway{store: s, client: client, autoEncryption: *auto || always, log: log.New(stderr, "s3gateway: ", log.LstdFlags)}
+	g := &gateway{store: s, client: client, autoEncryption: *auto || config.AutoEncryption, log: log.New(stderr, "s3gateway: ", log.LstdFlags)}
 	if *etag == "random" {
 		g.policy = sse.ETagRandom
 	}
 	if err := s.sweep(); err != nil { // a damaged record keeps nobody from the others
 		g.log.Printf("what others left behind was not removed: %v", err)
 	}
-	server := &http.Server{Handler: onlyLocal(g), ErrorLog: g.log, ReadHeaderTimeout: time.Minute}
+	server := &http.Server{Handler: onlyLocal(g), ErrorLog: g.log, TLSConfig: tlsConfig, ReadHeaderTimeout: time.Minute}
+	g.log.Printf("keys: %s, default key %q", config.Source, config.DefaultKeyID)
 	g.log.Print("signatures are not checked: whoever reaches this address may do everything")
 	scheme := "http"
 	if *cert != "" {
@@ -127,7 +136,7 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		stopped <- server.Shutdown(grace)
 	}()
 	if *cert != "" {
-		err = server.ServeTLS(l, *cert, *key)
+		err = server.ServeTLS(l, "", "")
 	} else {
 		err = server.Serve(l)
 	}
@@ -139,14 +148,14 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 
 // listenLoopback listens where only this machine can reach it.
 func listenLoopback(address string) (net.Listener, error) {
-	host, _, err := net.SplitHostPort(address)
+	resolved, err := net.ResolveTCPAddr("tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errUsage, err)
 	}
-	if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
+	if !resolved.IP.IsLoopback() {
 		return nil, fmt.Errorf("%w: %s is no loopback address, and signatures are not checked", errUsage, address)
 	}
-	return net.Listen("tcp", address)
+	return net.ListenTCP("tcp", resolved)
 }
 
 // onlyLocal keeps web pages out that a browser on this machine has open: no signature

@@ -21,6 +21,7 @@ import (
 
 	"github.com/objseal/objseal/kms"
 	"github.com/objseal/objseal/kms/kmsenv"
+	"github.com/objseal/objseal/sse"
 	"github.com/objseal/objseal/sse/rewrapper"
 )
 
@@ -91,6 +92,9 @@ func rewrapWith(ctx context.Context, args []string, lookup func(string) (string,
 			return err
 		}
 	}
+	if err := r.checkPlace(ctx, client, *dryRun); err != nil {
+		return err
+	}
 	report, err := r.run(ctx, client, &rewrapper.Options{From: from, KeyIDs: p.From, DryRun: *dryRun, After: r.position.After})
 	if *asJSON {
 		if err := json.NewEncoder(stdout).Encode(report); err != nil {
@@ -119,6 +123,23 @@ func rewrapClients(lookup func(string) (string, bool)) (to, from *kms.Client, er
 		return nil, nil, fmt.Errorf("variables of the old keys (OLD_…): %w", err)
 	}
 	return to, from, nil
+}
+
+// checkPlace refuses a directory that is no store, so that a mistyped one is not taken for
+// one in which nothing is left to do; and a dry run also asks for the new key, as nothing
+// behind it does.
+func (r *rewrapRun) checkPlace(ctx context.Context, client *kms.Client, dryRun bool) error {
+	buckets, err := r.store.buckets()
+	if err != nil {
+		return err
+	}
+	if len(buckets) == 0 {
+		return errors.New("there is no bucket in the directory: is it that of the server?")
+	}
+	if dryRun {
+		return sse.BucketEncryption{Method: sse.KMS, KMSKeyID: r.position.To}.Verify(ctx, client)
+	}
+	return nil
 }
 
 func summary(r rewrapper.Report, dryRun bool) string {

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -18,6 +19,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/objseal/objseal/kms"
 	"github.com/objseal/objseal/kms/kes/kestest"
 	"github.com/objseal/objseal/kms/kmsenv"
 	"github.com/objseal/objseal/kms/static"
@@ -245,8 +247,17 @@ func TestRewrap(t *testing.T) {
 	if again := mustRewrap(t, e, "--dir", dir, "--to", "new", "--from", "another", "--dry-run"); again.Rewrapped != 0 {
 		t.Errorf("dry run from another key: %+v", again)
 	}
-	if now := len(server.Requests("/v1/key/")); now != asked {
-		t.Errorf("%d requests of dry runs", now-asked)
+	if now := len(server.Requests("/v1/key/")); now != asked+2 { // whether there is the new key
+		t.Errorf("%d requests of two dry runs", now-asked)
+	}
+	refused := func(args ...string) error {
+		return rewrapWith(t.Context(), args, e.lookup, openStore, io.Discard, io.Discard)
+	}
+	if err := refused("--dir", dir, "--to", "absent", "--dry-run"); !errors.Is(err, kms.ErrKeyNotFound) {
+		t.Errorf("dry run to a key that is not there: %v", err)
+	}
+	if err := refused("--dir", t.TempDir(), "--to", "new"); err == nil {
+		t.Error("a directory that is no store passes for one in which all is done")
 	}
 	did := mustRewrap(t, e, "--dir", dir, "--to", "new")
 	if got, want := summary(did, false), fmt.Sprintf("rewrapped %d, done before 0, passed over %d, changed by others 0, failed 0; keys now: new %d", encrypted, all-int64(encrypted), encrypted); got != want {
