@@ -81,6 +81,10 @@ func TestAnyRefuses(t *testing.T) {
 	for name, r := range map[string]sse.Request{
 		"key id":       {KMSKeyID: "k"},
 		"context":      {Context: map[string]string{"a": "b"}},
+		"no context":   {Context: map[string]string{}}, // ParseRequest's for SSE-KMS
+		"part":         {Operation: sse.UploadPart},
+		"part copy":    {Operation: sse.UploadPartCopy},
+		"read":         {Operation: sse.GetObject},
 		"customer key": {CustomerKey: key},
 	} {
 		if _, err := sse.EncryptAny(background, nil, r, object, bytes.NewReader(nil), nil); !errors.Is(err, sse.ErrInvalidRequest) {

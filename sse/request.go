@@ -379,10 +379,14 @@ func (r Request) validate() error {
 	return nil
 }
 
-// validatePlain refuses a request without encryption that names keys all the same.
+// validatePlain refuses a request without encryption that names keys all the same,
+// or that was not asked how to encrypt.
 func (r Request) validatePlain() error {
-	if r.Method != None || r.KMSKeyID != "" || len(r.Context) > 0 || !r.CustomerKey.IsZero() {
+	switch {
+	case r.Method != None || r.KMSKeyID != "" || r.Context != nil || !r.CustomerKey.IsZero():
 		return invalidRequest("keys were named, but no encryption was requested")
+	case !r.Operation.creates():
+		return invalidRequest("the request is none that makes an object or an upload")
 	}
 	return nil
 }
