@@ -3,6 +3,7 @@ package sse
 import (
 	"bytes"
 	"context"
+	"crypto/fips140"
 	"crypto/md5"
 	"encoding/hex"
 	"errors"
@@ -40,7 +41,7 @@ type EncryptOptions struct {
 	// [Upload.WriteTo], as [stream.Options.Workers] says; one of them is the
 	// caller. Body and destination are then used by several of them, one at a
 	// time, and hashing runs beside sealing; a checksum and the MD5 run beside each
-	// other. Default: the caller alone.
+	// other. Default: the caller alone. Without encryption only the hashes can.
 	Workers int
 }
 
@@ -164,7 +165,8 @@ func (e *envelope) sealObjectKey(ctx context.Context, client *kms.Client, r Requ
 // EncryptAny is Encrypt, and for a request that asks for no encryption an Upload
 // of the plaintext itself, with its ETag and checksum: for backends that store
 // both, as [OpenAny] reads both. A request that lost its Method ends up here too,
-// so make it with [ParseRequest].
+// so make it with [ParseRequest]. ErrInvalidRequest if it names keys, or is that of
+// an operation that makes no object: a part is encrypted as its upload is.
 func EncryptAny(ctx context.Context, client *kms.Client, r Request, n ObjectName, body io.Reader, o *EncryptOptions) (*Upload, error) {
 	if r.Method != None {
 		return Encrypt(ctx, client, r, n, body, o)
@@ -182,6 +184,7 @@ func EncryptAny(ctx context.Context, client *kms.Client, r Request, n ObjectName
 // begin is step four. streamKey is the object key, or that of a part.
 func (u *Upload) begin(ctx context.Context, streamKey objectKey, body io.Reader) (*Upload, error) {
 	if body == nil {
+		u.key.Wipe()
 		return nil, u.failed(fmt.Errorf("%w: no body", ErrInvalidRequest))
 	}
 	u.body = uploadBody{ctx: ctx, src: body, want: -1, parallel: u.opts.Workers > 1}
@@ -201,6 +204,7 @@ func (u *Upload) begin(ctx context.Context, streamKey objectKey, body io.Reader)
 		u.body.checksum = checksums[u.opts.Checksum].new()
 	}
 	if u.method == None {
+		u.body.unenforced = fips140.Enforced()
 		u.out = (*plainUpload)(&u.body)
 		return u, nil
 	}
@@ -280,7 +284,7 @@ func (u *Upload) finish() error {
 	case ETagRandom:
 		randomETag(&u.etag)
 	default:
-		u.body.md5.Sum(u.etag[:0])
+		u.body.sum(u.body.md5, u.etag[:0])
 		if u.opts.ContentMD5 != nil && !bytes.Equal(u.etag[:], u.opts.ContentMD5) {
 			return errBadDigest
 		}
@@ -292,7 +296,7 @@ func (u *Upload) finish() error {
 	}
 	if u.body.checksum != nil {
 		var err error
-		u.checksum = Checksum{Type: u.opts.Checksum, Value: u.body.checksum.Sum(nil)}
+		u.checksum = Checksum{Type: u.opts.Checksum, Value: u.body.sum(u.body.checksum, nil)}
 		if u.checksumRecord, err = storedChecksum(u.checksum, u.method, u.key); err != nil {
 			return err
 		}
@@ -302,7 +306,7 @@ func (u *Upload) finish() error {
 }
 
 // InitialMetadata is what is known before the data: everything but ETag and
-// checksum. Nil for a part.
+// checksum. Nil for a part, and without encryption.
 func (u *Upload) InitialMetadata() map[string]string {
 	if u.envelope.method == None {
 		return nil
@@ -312,7 +316,8 @@ func (u *Upload) InitialMetadata() map[string]string {
 
 // Metadata is what must be stored with the object for it to be read again: the
 // keys of InitialMetadata, the sealed ETag, the sealed checksum. For a part it
-// is only those two. ErrIncompleteUpload before the end of the ciphertext.
+// is only those two; without encryption they are not sealed. ErrIncompleteUpload
+// before the end of the ciphertext.
 func (u *Upload) Metadata() (map[string]string, error) {
 	if !u.finished {
 		if u.err != nil && u.err != io.EOF {
@@ -380,7 +385,11 @@ func (b *plainUpload) Read(p []byte) (int, error) { return (*uploadBody)(b).Read
 
 // WriteTo implements io.WriterTo.
 func (b *plainUpload) WriteTo(w io.Writer) (int64, error) {
-	return io.Copy(onlyWriter{w}, onlyReader{(*uploadBody)(b)})
+	size := 32 << 10
+	if b.parallel {
+		size = 2 * worthHashing
+	}
+	return io.CopyBuffer(onlyWriter{w}, onlyReader{(*uploadBody)(b)}, make([]byte, size))
 }
 
 // They keep io.Copy from what else w and b can.
@@ -396,14 +405,34 @@ type uploadBody struct {
 	src      io.Reader
 	md5      hash.Hash
 	checksum hash.Hash
-	parallel bool  // the two hashes may run beside each other
-	n, want  int64 // want is -1 if unknown
+	parallel bool // the two hashes may run beside each other
+	// In FIPS 140-only mode S3 asks for the MD5 of what is stored in plaintext all the
+	// same, and perhaps for a SHA-1: neither protects anything there.
+	unenforced bool
+	n, want    int64 // want is -1 if unknown
 }
 
 // worthHashing is how many bytes make a second goroutine worth its waking.
 const worthHashing = 128 << 10
 
 func (b *uploadBody) hash(p []byte) {
+	if b.unenforced {
+		fips140.WithoutEnforcement(func() { b.write(p) })
+		return
+	}
+	b.write(p)
+}
+
+// sum is h.Sum(to).
+func (b *uploadBody) sum(h hash.Hash, to []byte) (sum []byte) {
+	if b.unenforced {
+		fips140.WithoutEnforcement(func() { sum = h.Sum(to) })
+		return sum
+	}
+	return h.Sum(to)
+}
+
+func (b *uploadBody) write(p []byte) {
 	if b.parallel && b.checksum != nil && b.md5 != nil && len(p) >= worthHashing {
 		var beside sync.WaitGroup
 		beside.Go(func() { b.checksum.Write(p) })

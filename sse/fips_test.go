@@ -6,8 +6,11 @@ package sse_test
 
 import (
 	"bytes"
+	"crypto/fips140"
 	"encoding/gob"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -123,5 +126,22 @@ func inFIPS(t *testing.T, mode string) {
 	}
 	_, err = sse.Encrypt(background, nil, r, object, strings.NewReader(""), nil)
 	refused("Encrypt", err)
+
+	// What is not encrypted has its MD5 and its checksum in both.
+	for _, checksum := range sse.ChecksumTypes() {
+		u, err := sse.EncryptAny(background, nil, sse.Request{}, object, strings.NewReader("data"), &sse.EncryptOptions{Checksum: checksum, Workers: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = u.WriteTo(io.Discard)
+		if sum := fmt.Sprintf("%x", md5Sum("data")); err != nil || u.ETag() != sum {
+			t.Errorf("plaintext: ETag %q, %v; want %q", u.ETag(), err, sum)
+		}
+		var want []byte
+		fips140.WithoutEnforcement(func() { want = sumOf(checksum, []byte("data")) })
+		if got := u.Checksum().Value; !bytes.Equal(got, want) {
+			t.Errorf("plaintext: %v %x, want %x", checksum, got, want)
+		}
+	}
 	t.Logf("FIPS mode %s was tested", mode)
 }

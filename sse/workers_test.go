@@ -183,6 +183,11 @@ func TestWorkersAreHandedOn(t *testing.T) {
 		check("Encrypt", n, err)
 		n, err = must(must(sse.NewMultipart(background, c, r, object)).Part(background, 1, bytes.NewReader(plain), o)).WriteTo(dst)
 		check("Part", n, err)
+		n, err = must(sse.EncryptAny(background, nil, sse.Request{}, object, bytes.NewReader(plain), o)).WriteTo(dst)
+		if err != nil || (most >= 128<<10) != (workers > 1) { // what makes two hashes worth while
+			t.Errorf("without encryption, %d workers: %d bytes, %d at once, %v", workers, n, most, err)
+		}
+		most = 0
 		s := seal(t, c, r, object, plain, nil)
 		obj := s.mustOpen(t, c, object, &sse.OpenOptions{Workers: workers})
 		n, err = must(obj.NewReader(background, sse.FetchReaderAt(bytes.NewReader(s.data)), sse.Whole)).WriteTo(dst)
@@ -214,15 +219,17 @@ func TestWorkersHash(t *testing.T) {
 	plain := someBytes(workersSize)
 	c, n := newClient(t), workersSize
 	for _, size := range []int{n, 1 << 20, 1} {
-		u, err := sse.Encrypt(background, c, sse.Request{Method: sse.S3}, object, bytes.NewReader(plain[:size]), &sse.EncryptOptions{Workers: 3, Checksum: sse.SHA256})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := u.WriteTo(io.Discard); err != nil {
-			t.Fatal(err)
-		}
-		if sum := sumOf(sse.SHA256, plain[:size]); !bytes.Equal(u.Checksum().Value, sum) || u.ETag() != fmt.Sprintf("%x", md5Sum(string(plain[:size]))) {
-			t.Errorf("%d bytes: ETag %s, checksum %s", size, u.ETag(), u.Checksum())
+		for _, r := range []sse.Request{{}, {Method: sse.S3}} {
+			u, err := sse.EncryptAny(background, c, r, object, bytes.NewReader(plain[:size]), &sse.EncryptOptions{Workers: 3, Checksum: sse.SHA256})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := u.WriteTo(io.Discard); err != nil {
+				t.Fatal(err)
+			}
+			if sum := sumOf(sse.SHA256, plain[:size]); !bytes.Equal(u.Checksum().Value, sum) || u.ETag() != fmt.Sprintf("%x", md5Sum(string(plain[:size]))) {
+				t.Errorf("%v, %d bytes: ETag %s, checksum %s", r.Method, size, u.ETag(), u.Checksum())
+			}
 		}
 	}
 }
