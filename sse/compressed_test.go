@@ -299,6 +299,9 @@ func (s sealed) checkRefused(t *testing.T, c *kms.Client, r sse.Range, most []by
 			var rd *sse.Reader
 			if rd, err = obj.NewReader(background, sse.FetchReaderAt(bytes.NewReader(s.data)), r); err == nil {
 				got, err = read(rd)
+				if rd.Size() > 0 && int64(len(got)) >= rd.Size() {
+					t.Errorf("range %+v: all of its %d bytes came before %v", r, len(got), err)
+				}
 				if rd.Integrity().Level != "" {
 					t.Errorf("integrity %+v after %v", rd.Integrity(), err)
 				}

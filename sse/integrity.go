@@ -92,6 +92,7 @@ type contentCheck struct {
 	digests  []*digest
 	tolerant bool // one proof is enough
 	result   Integrity
+	err      error // with a result: that of finish
 }
 
 // begin picks the digests that can prove the content of o.
@@ -142,9 +143,13 @@ func (c *contentCheck) Write(p []byte) {
 
 // finish compares, once, and sets the result.
 func (c *contentCheck) finish() error {
-	if c.result.Level != "" {
-		return nil
+	if c.result.Level == "" {
+		c.err = c.compare()
 	}
+	return c.err
+}
+
+func (c *contentCheck) compare() error {
 	c.result = Integrity{Level: Packages}
 	var differ []string
 	for _, d := range c.digests {

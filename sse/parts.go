@@ -118,7 +118,7 @@ func (p *partsReader) wipe() { p.key.Wipe() }
 
 // inflatedReader is the plaintext of one S2 stream: skip bytes are dropped, left
 // are yielded. The stream is held to the size it should have: fewer bytes are an
-// error, and more if toEnd says that it ends there. One block of the stream, 4
+// error, and more in place of the last ones if toEnd says that it ends there. One block of the stream, 4
 // MiB at most, is decompressed at a time, and none far behind the bytes wanted.
 type inflatedReader struct {
 	s2         *s2.Reader
@@ -141,6 +141,13 @@ func (r *inflatedReader) Read(b []byte) (int, error) {
 	r.left -= int64(n)
 	if err != nil {
 		return n, r.cause(err)
+	}
+	if r.left == 0 && n > 0 {
+		if err := r.finish(); err != io.EOF {
+			clear(b[:n])
+			return 0, err
+		}
+		r.toEnd = false // it was there
 	}
 	return n, nil
 }

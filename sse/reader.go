@@ -53,7 +53,8 @@ type Reader struct {
 // a full read.
 //
 // Errors: ErrRange; those of fetch; for a full read ErrTampered if the sealed
-// ETag or checksum does not open, unless the content is not to be checked.
+// ETag or checksum does not open, or is that of another number of parts, unless the
+// content is not to be checked.
 func (o *Object) NewReader(ctx context.Context, fetch Fetch, r Range) (*Reader, error) {
 	rd, err := o.newReader(ctx, fetch, r)
 	if err != nil {
