@@ -88,7 +88,7 @@ func (doc *bucketEncryptionXML) check() (BucketEncryption, error) {
 	switch {
 	case b.keyID() == "":
 		return BucketEncryption{}, malformedXML("MasterKeyID is missing with aws:kms")
-	case strings.TrimSpace(b.KMSKeyID) != b.KMSKeyID || strings.TrimSpace(b.keyID()) != b.keyID():
+	case !b.trimmed():
 		return BucketEncryption{}, malformedXML("MasterKeyID contains unsupported characters")
 	}
 	return b, nil
@@ -110,7 +110,7 @@ func (b BucketEncryption) Marshal() ([]byte, error) {
 	switch {
 	case b == BucketEncryption{}:
 		return nil, ErrNoBucketEncryption
-	case algorithm == "" || (b.Method == KMS) != (b.KMSKeyID != ""):
+	case algorithm == "" || b.Method == KMS && b.keyID() == "" || b.Method == S3 && b.KMSKeyID != "" || !b.trimmed():
 		return nil, invalidRequest("a bucket's default encryption is SSE-S3, or SSE-KMS with a key")
 	}
 	var out bytes.Buffer
@@ -139,6 +139,11 @@ func (b BucketEncryption) Verify(ctx context.Context, client *kms.Client) error 
 	key, err := client.GenerateKey(ctx, b.keyID(), kms.AssociatedData{"MinIO admin API": "ServerInfoHandler"})
 	key.Key.Wipe()
 	return err
+}
+
+// trimmed reports whether no space is around the key id, or behind its prefix.
+func (b BucketEncryption) trimmed() bool {
+	return strings.TrimSpace(b.KMSKeyID) == b.KMSKeyID && strings.TrimSpace(b.keyID()) == b.keyID()
 }
 
 // keyID is the name of the key at the key server.

@@ -361,7 +361,7 @@ func TestBucketEncryption(t *testing.T) {
 	if _, err := (sse.BucketEncryption{}).Marshal(); !errors.Is(err, sse.ErrNoBucketEncryption) {
 		t.Error(err)
 	}
-	for _, b := range []sse.BucketEncryption{{Method: sse.C}, {Method: sse.KMS}, {Method: sse.S3, KMSKeyID: "k"}} {
+	for _, b := range []sse.BucketEncryption{{Method: sse.C}, {Method: sse.KMS}, {Method: sse.KMS, KMSKeyID: "arn:aws:kms:"}, {Method: sse.KMS, KMSKeyID: "k "}, {Method: sse.KMS, KMSKeyID: "arn:aws:kms: k"}, {Method: sse.S3, KMSKeyID: "k"}, {Method: sse.S3, KMSKeyID: "arn:aws:kms:"}} {
 		if _, err := b.Marshal(); !errors.Is(err, sse.ErrInvalidRequest) || errors.Is(err, sse.ErrNoBucketEncryption) {
 			t.Errorf("%+v: %v", b, err)
 		}
