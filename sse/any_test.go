@@ -189,8 +189,23 @@ func TestMultipartAny(t *testing.T) {
 			}
 		}
 	}
-	if _, err := sse.ResumeMultipartAny(background, c, object, nil, &sse.OpenOptions{RequireEncrypted: true}); !errors.Is(err, sse.ErrNotEncrypted) {
-		t.Errorf("an upload without encryption, where one is required: %v", err)
+	for name, o := range map[string]*sse.OpenOptions{"required": {RequireEncrypted: true}, "customer key": {CustomerKey: customerKey(t, 1)}} {
+		if _, err := sse.ResumeMultipartAny(background, c, object, nil, o); !errors.Is(err, sse.ErrNotEncrypted) {
+			t.Errorf("an upload without encryption, %s: %v", name, err)
+		}
+	}
+	if m, err := sse.ResumeMultipartAny(background, nil, object, nil, nil); err != nil || m.Metadata() == nil {
+		t.Errorf("an upload without encryption, no options: %v", err)
+	}
+	for number, o := range map[int]*sse.EncryptOptions{0: nil, 10001: nil, 1: {Workers: -1}} {
+		m := must(sse.NewMultipartAny(background, nil, sse.Request{}, object))
+		if _, err := m.Part(background, number, bytes.NewReader(nil), o); !errors.Is(err, sse.ErrInvalidRequest) {
+			t.Errorf("part %d: %v", number, err)
+		}
+	}
+	long := map[string]string{"etag": strings.Repeat("01", 48)}
+	if etag, ok := sse.ShownPartETag(nil, long); !ok || etag != long["etag"] {
+		t.Errorf("an ETag that looks sealed, of an upload without encryption, is shown as %q", etag)
 	}
 	if _, ok := sse.ShownPartETag(map[string]string{"X-Minio-Internal-Server-Side-Encryption-Iv": "?"}, map[string]string{"etag": "00"}); ok {
 		t.Error("the ETag of a part of no upload is shown")

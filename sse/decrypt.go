@@ -17,8 +17,8 @@ type OpenOptions struct {
 	// AllowLegacyStream accepts data in DARE 1.0, which has no end mark: an
 	// object cut at a package boundary is seen only by its size.
 	AllowLegacyStream bool
-	// RequireEncrypted makes OpenAny refuse objects without encryption, as Open
-	// always does, with ErrNotEncrypted.
+	// RequireEncrypted makes OpenAny and ResumeMultipartAny refuse what is not
+	// encrypted, as Open and ResumeMultipart always do, with ErrNotEncrypted.
 	RequireEncrypted bool
 	// SkipContentCheck leaves out the hashing of full reads. Packages are
 	// authenticated all the same.

@@ -82,7 +82,7 @@ func isHex(s string) bool {
 // two the last 32 digits of the sealed form, which is its tag.
 func (e storedETag) display(m Method, opened []byte) string {
 	switch {
-	case e.sealed == nil:
+	case e.sealed == nil || m == None:
 		return e.text
 	case m == S3:
 		return hex.EncodeToString(opened)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/fips140"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -93,11 +92,10 @@ func NewMultipartAny(ctx context.Context, client *kms.Client, r Request, n Objec
 }
 
 // ResumeMultipartAny is ResumeMultipart, and one whose parts are plaintext for
-// metadata without a trace of encryption; [OpenOptions.RequireEncrypted] refuses
-// those.
+// metadata without a trace of encryption; [OpenOptions.RequireEncrypted] and a
+// customer key refuse those, as for [OpenAny].
 func ResumeMultipartAny(ctx context.Context, client *kms.Client, n ObjectName, metadata map[string]string, o *OpenOptions) (*Multipart, error) {
-	_, err := methodOf(metadata)
-	if !errors.Is(err, ErrNotEncrypted) || o != nil && o.RequireEncrypted {
+	if !o.mayBePlain(metadata) {
 		return ResumeMultipart(ctx, client, n, metadata, o)
 	}
 	m := &Multipart{name: n, initial: make(map[string]string)}
@@ -107,7 +105,8 @@ func ResumeMultipartAny(ctx context.Context, client *kms.Client, n ObjectName, m
 
 // ShownPartETag is the ETag of a part as its client saw it, as far as no key is
 // needed for it, from the stored metadata of the upload and of the part: ok is
-// false under SSE-S3, for which there is [Multipart.OpenPart].
+// false under SSE-S3, for which there is [Multipart.OpenPart], and for what no writer
+// makes.
 func ShownPartETag(upload, part map[string]string) (etag string, ok bool) {
 	m, err := storedMethod(upload)
 	if err != nil {
@@ -129,19 +128,19 @@ func (m *Multipart) Metadata() map[string]string { return maps.Clone(m.initial) 
 // readers do not care. ErrInvalidRequest for another number, or options that make
 // no sense.
 func (m *Multipart) Part(ctx context.Context, number int, body io.Reader, o *EncryptOptions) (*Upload, error) {
+	u := &Upload{name: m.name, method: m.method}
 	if number < 1 || number > maxPartNumber {
-		return nil, fmt.Errorf("failed to encrypt %s: %w: part number %d", m.name, ErrInvalidRequest, number)
+		return nil, u.failed(fmt.Errorf("%w: part number %d", ErrInvalidRequest, number))
 	}
-	opts, err := o.orDefault()
-	if err != nil {
-		return nil, fmt.Errorf("failed to encrypt %s: %w", m.name, err)
+	var err error
+	if u.opts, err = o.orDefault(); err != nil {
+		return nil, u.failed(err)
 	}
-	u := &Upload{name: m.name, method: m.method, opts: opts}
 	if m.method == None {
 		return u.begin(ctx, objectKey{}, body)
 	}
 	if u.key, err = m.key.borrow(); err != nil {
-		return nil, fmt.Errorf("failed to encrypt %s: %w", m.name, err)
+		return nil, u.failed(err)
 	}
 	partKey := u.key.partKey(number)
 	defer partKey.Wipe()
@@ -150,6 +149,7 @@ func (m *Multipart) Part(ctx context.Context, number int, body io.Reader, o *Enc
 
 // Wipe overwrites the object key. Parts already begun go on with their own
 // copy; new ones fail. Metadata and Complete need no key, but a checksum does.
+// Without encryption there is nothing to overwrite.
 func (m *Multipart) Wipe() { m.key.wipe() }
 
 // OpenPart returns the ETag and the checksums of a part from its stored metadata,
