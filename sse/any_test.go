@@ -197,6 +197,12 @@ func TestMultipartAny(t *testing.T) {
 	if m, err := sse.ResumeMultipartAny(background, nil, object, nil, nil); err != nil || m.Metadata() == nil {
 		t.Errorf("an upload without encryption, no options: %v", err)
 	}
+	other := map[string]string{"content-type": "text/plain"}
+	m := must(sse.ResumeMultipartAny(background, nil, object, other, nil))
+	done, err := m.Complete([]sse.CompletedPart{{Number: 1, ETag: strings.Repeat("01", 16)}})
+	if err != nil || done["content-type"] != "text/plain" || len(m.Metadata()) != 1 || len(other) != 1 {
+		t.Errorf("what else is stored with an upload: %v, %v", done, err)
+	}
 	for number, o := range map[int]*sse.EncryptOptions{0: nil, 10001: nil, 1: {Workers: -1}} {
 		m := must(sse.NewMultipartAny(background, nil, sse.Request{}, object))
 		if _, err := m.Part(background, number, bytes.NewReader(nil), o); !errors.Is(err, sse.ErrInvalidRequest) {
