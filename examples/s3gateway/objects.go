@@ -506,11 +506,10 @@ func (g *gateway) deleteObject(w http.ResponseWriter, req *http.Request, n sse.O
 	return nil
 }
 
-// source opens the source of a copy.
+// A source is that of a copy.
 type source struct {
 	rec     *record
 	opts    *sse.OpenOptions
-	etag    string
 	release func()
 }
 
@@ -531,7 +530,7 @@ func (g *gateway) copySource(req *http.Request, r sse.Request) (s source, err er
 		return source{}, err
 	}
 	if s.opts, err = r.SourceOptions(fromBytes(s.rec.Metadata)); err == nil {
-		err = g.copyConditions(req, &s)
+		err = g.copyConditions(req, s)
 	}
 	if err != nil {
 		s.release()
@@ -539,7 +538,7 @@ func (g *gateway) copySource(req *http.Request, r sse.Request) (s source, err er
 	return s, err
 }
 
-func (g *gateway) copyConditions(req *http.Request, s *source) error {
+func (g *gateway) copyConditions(req *http.Request, s source) error {
 	const prefix = "X-Amz-Copy-Source-If-"
 	asked := false
 	for name := range req.Header {
@@ -548,17 +547,17 @@ func (g *gateway) copyConditions(req *http.Request, s *source) error {
 	if !asked {
 		return nil
 	}
-	var err error
-	if s.etag, err = g.etag(req.Context(), s.rec); err != nil {
+	etag, err := g.etag(req.Context(), s.rec)
+	if err != nil {
 		return err
 	}
-	if conditions(req.Header, prefix, s.etag, s.rec.Modified) != nil {
+	if conditions(req.Header, prefix, etag, s.rec.Modified) != nil {
 		return errPrecondition
 	}
 	return nil
 }
 
-// read opens a range of the source's plaintext.
+// readSource opens a range of the source's plaintext.
 func (g *gateway) readSource(ctx context.Context, s source, header string) (*sse.Reader, sse.ChecksumType, error) {
 	obj, err := sse.OpenAny(ctx, g.client, s.rec.name(), s.rec.stored(), s.opts)
 	if err != nil {
@@ -611,7 +610,7 @@ func (g *gateway) copyObject(w http.ResponseWriter, req *http.Request, n sse.Obj
 	if self && !replace && r.Method == sse.None && src.opts.CustomerKey.IsZero() && !encrypted(src.rec) {
 		return refused(400, "InvalidRequest", "This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata, storage class, website redirect location or encryption attributes.")
 	}
-	rec, sum, err := g.copyData(req, r, n, src, self)
+	rec, u, err := g.copyData(req, r, n, src, self)
 	if err != nil {
 		return err
 	}
@@ -619,8 +618,11 @@ func (g *gateway) copyObject(w http.ResponseWriter, req *http.Request, n sse.Obj
 	if replace {
 		rec.Headers = headersOf(req.Header)
 	}
-	etag, err := g.etag(req.Context(), rec)
-	if err != nil {
+	var etag string
+	var sum sse.Checksum
+	if u != nil {
+		etag, sum = u.ETag(), u.Checksum()
+	} else if etag, err = g.etag(req.Context(), rec); err != nil {
 		g.store.dropFiles(rec.bucket, rec.Files)
 		return err
 	}
@@ -648,36 +650,32 @@ func encrypted(rec *record) bool {
 	return !errors.Is(err, sse.ErrNotEncrypted)
 }
 
-// copyData makes the record of the copy, and the checksum that was computed for it. Where
-// only keys change the bytes stay as they are, and everything else; a copy of parts under
-// another name becomes one stream, so that its ETag is that of one.
-func (g *gateway) copyData(req *http.Request, r sse.Request, n sse.ObjectName, src source, self bool) (*record, sse.Checksum, error) {
+// copyData makes the record of the copy. Where only keys change the bytes stay as they
+// are, and everything else, and there is no upload; a copy of parts under another name
+// becomes one stream, so that its ETag is that of one.
+func (g *gateway) copyData(req *http.Request, r sse.Request, n sse.ObjectName, src source, self bool) (*record, *sse.Upload, error) {
 	old := fromBytes(src.rec.Metadata)
 	algorithm, err := algorithmOf(req.Header)
 	if err != nil {
-		return nil, sse.Checksum{}, err
+		return nil, nil, err
 	}
 	if sse.KeepsData(old, r) && algorithm == sse.NoChecksum && (self || !src.rec.InParts) {
 		metadata, err := sse.RewrapAs(req.Context(), g.client, src.rec.name(), old, src.opts, g.client, n, r)
 		if err != nil {
-			return nil, sse.Checksum{}, err
+			return nil, nil, err
 		}
 		files, err := g.store.linkData(src.rec.bucket, n.Bucket, src.rec.Files)
-		return &record{Name: n.Object, bucket: n.Bucket, Metadata: toBytes(metadata), Modified: now(), InParts: src.rec.InParts, Files: files}, sse.Checksum{}, err
+		return &record{Name: n.Object, bucket: n.Bucket, Metadata: toBytes(metadata), Modified: now(), InParts: src.rec.InParts, Files: files}, nil, err
 	}
 	data, earlier, err := g.readSource(req.Context(), src, "")
 	if err != nil {
-		return nil, sse.Checksum{}, err
+		return nil, nil, err
 	}
 	defer data.Close()
 	if algorithm == sse.NoChecksum {
 		algorithm = earlier
 	}
-	rec, u, err := g.seal(req.Context(), r, n, data, &sse.EncryptOptions{Policy: g.policyOf(r), Checksum: algorithm}, nil)
-	if err != nil {
-		return nil, sse.Checksum{}, err
-	}
-	return rec, u.Checksum(), nil
+	return g.seal(req.Context(), r, n, data, &sse.EncryptOptions{Policy: g.policyOf(r), Checksum: algorithm}, nil)
 }
 
 // copyResult answers a copy.
