@@ -71,6 +71,14 @@ func sealAVX512(k *expanded, s *state, dst, src *byte, n, mode int)
 //go:noescape
 func openAVX512(k *expanded, s *state, dst, src *byte, n, mode int)
 
+// The long kernels have a page of stack.
+//
+//go:noescape
+func sealAVX512Long(k *expanded, s *state, dst, src *byte, n, mode int)
+
+//go:noescape
+func openAVX512Long(k *expanded, s *state, dst, src *byte, n, mode int)
+
 //go:noescape
 func sealAVX2(k *expanded, s *state, dst, src *byte, n, mode int)
 
@@ -185,10 +193,18 @@ func (k *Key) pieces(s *state, dst, src []byte, n int, open bool) {
 	k.run(s, dst, src, n, mode|last, open)
 }
 
+// longFrom is from how many bytes on a long kernel is the faster one: it begins with a
+// table, which it clears in the end. It needs 2 KiB to work at all.
+const longFrom = 16 << 10
+
 // run calls the kernel for n bytes.
 func (k *Key) run(s *state, dst, src []byte, n, mode int, open bool) {
 	e, out, in := k.expanded(), unsafe.SliceData(dst), unsafe.SliceData(src)
 	switch {
+	case k.wide && n >= longFrom && open:
+		openAVX512Long(e, s, out, in, n, mode)
+	case k.wide && n >= longFrom:
+		sealAVX512Long(e, s, out, in, n, mode)
 	case k.wide && open:
 		openAVX512(e, s, out, in, n, mode)
 	case k.wide:

@@ -188,6 +188,11 @@ func TestDefects(t *testing.T) {
 				c.out[1<<20-16] ^= 1
 			}
 		})},
+		{"long", "wrong at one length where long ones begin", after(func(c *call) {
+			if c.sealing && len(c.in) == 16<<10+517 {
+				*last(c.out) ^= 1
+			}
+		})},
 		{"long", "loses what is left of the last piece", after(func(c *call) {
 			if c.sealing && len(c.in) > maxPackage && len(c.in)%16 != 0 {
 				c.out[len(c.in)-1] ^= 1

@@ -47,6 +47,11 @@ func long(r *checker) {
 	for n := maxPackage - 77; n <= maxPackage+77; n += step {
 		try(n)
 	}
+	// Where a kernel for long messages takes over, and through all that may be left
+	// behind its last group.
+	for n := 16<<10 - 77; n <= 17<<10+77; n += step {
+		try(n)
+	}
 	for _, n := range []int{1 << 18, 1<<19 + 1, 1<<20 - 1, 1 << 20, 1<<20 + 3, 1<<20 + maxPackage + 17, 1<<21 - 16 - 60} {
 		try(n)
 	}
@@ -59,7 +64,7 @@ func alignment(r *checker) {
 	for a := range 64 {
 		for b := range 64 {
 			// Each size class with some alignments, all alignments over a few runs.
-			n := []int{r.rng.IntN(64), r.rng.IntN(600), 480 + r.rng.IntN(600), r.rng.IntN(5000)}[(a+b)%4]
+			n := []int{r.rng.IntN(64), r.rng.IntN(600), 480 + r.rng.IntN(600), r.rng.IntN(5000), 16<<10 + r.rng.IntN(5000)}[(a+b)%5]
 			nonce, plain := r.bytes(aead.NonceSize), r.bytes(n)
 			r.exchange(k, nonce, plain, r.bytes(4), shape{src: a, dst: b, associated: r.rng.IntN(64)})
 			r.exchange(k, nonce, plain, r.bytes(r.rng.IntN(300)), shape{dst: a, associated: b, inPlace: true})
@@ -103,7 +108,7 @@ func keysAndContents(r *checker) {
 		k := r.pair(&keys[i])
 		nonce := r.bytes(aead.NonceSize)
 		for _, b := range []byte{0, 0xff, 0x80, byte(r.rng.Uint32())} {
-			n := []int{r.rng.IntN(64), r.rng.IntN(1200), r.rng.IntN(5000)}[r.rng.IntN(3)]
+			n := []int{r.rng.IntN(64), r.rng.IntN(1200), r.rng.IntN(5000), 16<<10 + r.rng.IntN(5000)}[r.rng.IntN(4)]
 			same := bytes.Repeat([]byte{b}, n)
 			// Encryption is its own inverse, so this one's ciphertext is all b.
 			inverse := k.reference.Seal(nil, nonce, same, nil)[:n]

@@ -20,6 +20,14 @@ const (
 	rHash          = 31 // GHASH so far, in the lowest lane
 )
 
+// powerTable is where the powers of H for the vectors of a group are.
+type powerTable struct {
+	register string
+	offset   int
+}
+
+var groupPowers = powerTable{"R8", groupAt}
+
 func z(n int) string { return fmt.Sprintf("Z%d", n) }
 
 // avx512 writes the kernel on 512-bit vectors. A vector is four blocks, a group
@@ -40,11 +48,12 @@ func avx512(p *program) {
 	}
 	p.constant("index", index...)
 	for _, open := range []bool{false, true} {
-		name, k := "sealAVX512", wide{}
+		name := "sealAVX512"
 		if open {
-			name, k = "openAVX512", wide{open: true}
+			name = "openAVX512"
 		}
-		p.kernel(name, k.body())
+		p.kernel(name, wide{open: open}.body())
+		p.longKernel(name+"Long", wide{open: open, long: true}.body())
 	}
 }
 
@@ -52,7 +61,10 @@ func avx512(p *program) {
 // src the group in hand begins, DX how many bytes there are from there, R8 key,
 // R9 state, R12 the last word of the first round key, R13 the counter of the
 // group after next.
-type wide struct{ open bool }
+type wide struct {
+	open bool
+	long bool // for long messages
+}
 
 func (k wide) body() (c code) {
 	c.add(kernelArguments())
@@ -76,31 +88,11 @@ func (k wide) body() (c code) {
 	c.op("SUBQ $32, SI")
 	c.op("ADDQ $32, DX")
 	c.op("started:")
-	c.op("CMPQ DX, $512")
-	c.op("JLT tail")
-
-	// The first group has no other one beside it.
-	c.add(k.counters(0), weave(k.rounds(0), k.nextBase()))
-	c.op("TESTQ $%d, BX", modeFirst)
-	c.op("JZ inside")
-	c.add(k.firstVector(0, "Group", false))
-	c.op("JMP group")
-	c.op("inside:")
-	c.add(k.finish(0, 0, 0))
-	c.op("group:")
-	c.op("CMPQ DX, $1024")
-	c.op("JLT epilogue")
-	c.add(k.counters(8))
-	c.op("LEAQ %d(R8), R10", groupAt)
-	c.op("PCALIGN $64")
-	c.op("loop:")
-	c.add(k.iteration(8, 0))
-	c.op("CMPQ DX, $1024")
-	c.op("JLT swap")
-	c.add(k.iteration(0, 8))
-	c.op("CMPQ DX, $1024")
-	c.op("JGE loop")
-	c.op("JMP epilogue")
+	if k.long {
+		c.add(k.longMessage())
+	} else {
+		c.add(k.shortMessage())
+	}
 	c.op("swap:")
 	for v := range 8 {
 		c.op("VMOVDQA64 %s, %s", z(8+v), z(v))
@@ -117,7 +109,7 @@ func (k wide) body() (c code) {
 	c.op("SUBQ CX, R10") // … few enough, with the length block, for the same sums
 	c.op("SUBQ $16, R10")
 	c.op("apart:")
-	c.add(k.finishGroup(0, "R10"))
+	c.add(k.finishGroup(0, powerTable{"R10", 0}))
 	c.op("ADDQ $512, DI")
 	c.op("ADDQ $512, SI")
 	c.op("SUBQ $512, DX")
@@ -139,6 +131,9 @@ func (k wide) body() (c code) {
 
 	c.op("done:")
 	c.add(clearRegisters(16))
+	if k.long {
+		c.add(k.clearTable())
+	}
 	for i := 16; i < 32; i++ {
 		c.op("VPXORD X%d, X%d, X%d", i, i, i)
 	}
@@ -152,6 +147,43 @@ func (k wide) body() (c code) {
 	c.op("VMOVDQA64 %s, Z0", z(rHash))
 	c.op("VMOVDQU X0, %d(R9)", stateHash)
 	c.op("JMP done")
+	return c
+}
+
+// shortMessage does all groups but the last one, for which it goes to swap or
+// epilogue; without any it goes to tail.
+func (k wide) shortMessage() (c code) {
+	c.op("CMPQ DX, $512")
+	c.op("JLT tail")
+
+	// The first group has no other one beside it.
+	c.add(k.counters(0), weave(k.rounds(0, 1, rounds-1), k.nextBase()))
+	c.add(k.finishFirst())
+	c.op("CMPQ DX, $1024")
+	c.op("JLT epilogue")
+	c.add(k.counters(8))
+	c.op("PCALIGN $64")
+	c.op("loop:")
+	c.add(k.iteration(8, 0))
+	c.op("CMPQ DX, $1024")
+	c.op("JLT swap")
+	c.add(k.iteration(0, 8))
+	c.op("CMPQ DX, $1024")
+	c.op("JGE loop")
+	c.op("JMP epilogue")
+	return c
+}
+
+// finishFirst is finish for vector 0 of the call's first group, which may begin the
+// message.
+func (k wide) finishFirst() (c code) {
+	c.op("TESTQ $%d, BX", modeFirst)
+	c.op("JZ inside")
+	c.add(k.firstVector(0, "Group", false))
+	c.op("JMP group")
+	c.op("inside:")
+	c.add(k.finish(0, 0, 0))
+	c.op("group:")
 	return c
 }
 
@@ -174,13 +206,16 @@ func (k wide) nextBase() (c code) {
 	return c
 }
 
-// rounds does rounds 1 to 13 on group x. Reading a round key once is cheaper than
+// rounds does some rounds on group x. Reading a round key once is cheaper than
 // giving it to each instruction as an operand in memory.
-func (k wide) rounds(x int) (c code) {
-	for r := 1; r < rounds; r++ {
-		c.op("VMOVDQU64 %d(R8), %s", keyRounds+64*r, z(rKey))
+func (k wide) rounds(x, from, to int) (c code) { return k.roundsBy(rKey, x, from, to) }
+
+// roundsBy is rounds with a register for the round keys.
+func (k wide) roundsBy(key, x, from, to int) (c code) {
+	for r := from; r <= to; r++ {
+		c.op("VMOVDQU64 %d(R8), %s", keyRounds+64*r, z(key))
 		for v := range 8 {
-			c.op("VAESENC %s, %s, %s", z(rKey), z(x+v), z(x+v))
+			c.op("VAESENC %s, %s, %s", z(key), z(x+v), z(x+v))
 		}
 	}
 	return c
@@ -209,21 +244,22 @@ func (k wide) finish(x, v, off int) (c code) {
 // mid: Karatsuba's three products instead of four.
 func (k wide) product(x int, at string, lo, hi, mid int) (c code) {
 	c.op("VPCLMULQDQ $0x00, %s, %s, %s", at, z(x), z(lo))
-	c.op("VPCLMULQDQ $0x11, %s, %s, %s", at, z(x), z(hi))
 	c.op("VPSHUFD $0x4e, %s, %s", z(x), z(mid))
+	c.op("VPCLMULQDQ $0x11, %s, %s, %s", at, z(x), z(hi))
 	c.op("VPXORD %s, %s, %s", z(x), z(mid), z(mid))
 	c.op("VPCLMULQDQ $0x00, %d+%s, %s, %s", keyKaratsuba-keyPowers, at, z(mid), z(mid))
 	return c
 }
 
-// hashVector hashes vector v of group x with powers at a register. The one that
-// needs the hash so far comes last: then that has had the most time to be ready.
-func (k wide) hashVector(x, v int, powers string) (c code) {
-	at := fmt.Sprintf("%d(%s)", 64*v, powers)
+// hashVector hashes register x, which is vector v of a group, with powers at a
+// register. The vector that needs the hash so far comes last: then that has had the
+// most time to be ready.
+func (k wide) hashVector(x, v int, p powerTable) (c code) {
+	at := fmt.Sprintf("%d(%s)", p.offset+64*v, p.register)
 	const sum, both = "VPTERNLOGD $0x96, %s, %s, %s", "VPXORD %s, %s, %s"
 	switch v {
 	case 1:
-		return k.product(x+v, at, rLo, rHi, rMid)
+		return k.product(x, at, rLo, rHi, rMid)
 	case 0:
 		c.op(both, z(rHash), z(x), z(x))
 		c.add(k.product(x, at, rP, rP+1, rP+2))
@@ -232,9 +268,9 @@ func (k wide) hashVector(x, v int, powers string) (c code) {
 		c.op(both, z(rP+2), z(rMid), z(rMid))
 		return c
 	case 2, 4, 6:
-		return k.product(x+v, at, rP, rP+1, rP+2)
+		return k.product(x, at, rP, rP+1, rP+2)
 	}
-	c.add(k.product(x+v, at, rQ, rQ+1, rQ+2))
+	c.add(k.product(x, at, rQ, rQ+1, rQ+2))
 	c.op(sum, z(rP), z(rQ), z(rLo))
 	c.op(sum, z(rP+1), z(rQ+1), z(rHi))
 	c.op(sum, z(rP+2), z(rQ+2), z(rMid))
@@ -260,15 +296,15 @@ func (k wide) reduce() (c code) {
 }
 
 // finishGroup finishes and hashes group x, whose vector 0 is finished already.
-func (k wide) finishGroup(x int, powers string) (c code) {
+func (k wide) finishGroup(x int, p powerTable) (c code) {
 	c.add(k.finish(x, 1, 0), k.finish(x, 2, 0))
 	for v := 1; v < 8; v++ {
-		c.add(k.hashVector(x, v, powers))
+		c.add(k.hashVector(x+v, v, p))
 		if v+2 < 8 {
 			c.add(k.finish(x, v+2, 0))
 		}
 	}
-	c.add(k.hashVector(x, 0, powers))
+	c.add(k.hashVector(x, 0, p))
 	return c
 }
 
@@ -282,19 +318,23 @@ func (k wide) iteration(x, y int) (c code) {
 	filler.op("MOVL $%d, AX", prefetchAhead)
 	filler.op("CMPQ CX, AX")
 	filler.op("CMOVQGT AX, CX")
-	rest := k.finishGroup(y, "R10")
+	rest := k.finishGroup(y, groupPowers)
 	rest.add(k.reduce())
-	var fetch code
-	for v := range 8 {
-		fetch.op("PREFETCHT0 %d(SI)(CX*1)", 64*v)
-		fetch.op("PREFETCHT0 %d(DI)(CX*1)", 64*v)
-	}
-	filler.add(weave(rest, fetch), k.counters(y))
-	c.add(weave(k.rounds(x), filler))
+	filler.add(weave(rest, fetchGroup("CX")), k.counters(y))
+	c.add(weave(k.rounds(x, 1, rounds-1), filler))
 	c.add(k.finish(x, 0, 512))
 	c.op("ADDQ $512, DI")
 	c.op("ADDQ $512, SI")
 	c.op("SUBQ $512, DX")
+	return c
+}
+
+// fetchGroup brings to the cache what is so far behind the group in hand.
+func fetchGroup(distance string) (c code) {
+	for v := range 8 {
+		c.op("PREFETCHT0 %d(SI)(%s*1)", 64*v, distance)
+		c.op("PREFETCHT0 %d(DI)(%s*1)", 64*v, distance)
+	}
 	return c
 }
 

@@ -47,9 +47,14 @@ type program struct {
 }
 
 // function starts a function; args is the size of its arguments, frame that of
-// its stack.
+// its stack, for which that of the caller must have room.
 func (p *program) function(name, signature string, frame, args int, body code) {
-	fmt.Fprintf(&p.out, "\n// func %s%s\nTEXT ·%s(SB), NOSPLIT, $%d-%d\n", name, signature, name, frame, args)
+	p.text("NOSPLIT", name, signature, frame, args, body)
+}
+
+// text is function with the flags of the assembler's TEXT: 0 allows the stack to grow.
+func (p *program) text(flags, name, signature string, frame, args int, body code) {
+	fmt.Fprintf(&p.out, "\n// func %s%s\nTEXT ·%s(SB), %s, $%d-%d\n", name, signature, name, flags, frame, args)
 	for _, line := range body {
 		if strings.HasSuffix(line, ":") {
 			fmt.Fprintf(&p.out, "\n%s\n", line)
@@ -59,9 +64,11 @@ func (p *program) function(name, signature string, frame, args int, body code) {
 	}
 }
 
+const kernelSignature = "(k *expanded, s *state, dst, src *byte, n, mode int)"
+
 // kernel is function for one direction of a kernel, with 64 bytes of stack.
 func (p *program) kernel(name string, body code) {
-	p.function(name, "(k *expanded, s *state, dst, src *byte, n, mode int)", 64, 48, body)
+	p.function(name, kernelSignature, 64, 48, body)
 }
 
 // kernelArguments puts the arguments of a kernel to the registers that it has them in.
