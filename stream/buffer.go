@@ -80,23 +80,27 @@ var errInvalidRead = errors.New("stream: the source returned an impossible count
 // come together with bytes and need not come twice.
 type source struct {
 	r     io.Reader
-	limit int64  // do not read more than that; negative: no limit
-	n     int64  // bytes read so far
-	back  []byte // of these, what was put back: it comes first
-	err   error  // of r, behind that
+	limit int64   // do not read more than that; negative: no limit
+	n     int64   // bytes read so far
+	back  *[]byte // of these, what was put back: it comes first; nil: nothing
+	err   error   // of r, behind that
 }
 
-func newSource(r io.Reader) source { return source{r: r, limit: -1} }
+// begin makes s a source of what r has. (To copy a new one to the heap would be a call
+// to the collector while that is at work, which it mostly is with many small streams.)
+func (s *source) begin(r io.Reader) {
+	s.r, s.limit, s.n, s.back, s.err = r, -1, 0, nil, nil
+}
 
 // fill reads to buf behind the have bytes that are there, until want bytes are
 // there or s has ended. It returns how many are there; more than want if the
 // source gave more at once.
 func (s *source) fill(buf []byte, have, want int) int {
-	if len(s.back) > 0 {
-		n := copy(buf[have:], s.back)
-		clear(s.back[:n])
-		have, s.back = have+n, s.back[n:]
-		if len(s.back) == 0 {
+	if s.back != nil {
+		n := copy(buf[have:], *s.back)
+		clear((*s.back)[:n])
+		have, *s.back = have+n, (*s.back)[n:]
+		if len(*s.back) == 0 {
 			s.back = nil // up to half a megabyte, which the stream need not keep
 		}
 	}
@@ -130,12 +134,19 @@ func (s *source) fill(buf []byte, have, want int) int {
 }
 
 // putBack makes b what is read next. It is the source's from then on.
-func (s *source) putBack(b []byte) { s.back = append(b, s.back...) }
+func (s *source) putBack(b []byte) {
+	if s.back != nil {
+		b = append(b, *s.back...)
+	}
+	if len(b) > 0 {
+		s.back = &b
+	}
+}
 
 // end returns the error that the source has ended with; nil if there is or may be
 // more.
 func (s *source) end() error {
-	if len(s.back) > 0 {
+	if s.back != nil {
 		return nil
 	}
 	return s.err

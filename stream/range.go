@@ -71,7 +71,8 @@ func NewRangeReader(key []byte, src io.Reader, r Range, o *Options) (*DecryptRea
 	case o != nil && o.Sequence != 0:
 		return nil, fmt.Errorf("%w: Sequence is that of the range", ErrInvalidOptions)
 	}
-	d := &DecryptReader{src: newSource(src), skip: r.Skip, left: r.N}
+	d := &DecryptReader{skip: r.Skip, left: r.N}
+	d.src.begin(src)
 	op := &d.in.opener
 	if err := op.begin(key, o); err != nil {
 		return nil, err

@@ -24,7 +24,8 @@ type EncryptReader struct {
 // An error of src is passed on, and the package that it interrupted is not
 // given: a stream that is complete means that src was.
 func NewEncryptReader(key []byte, src io.Reader, o *Options) (*EncryptReader, error) {
-	r := &EncryptReader{src: newSource(src)}
+	r := new(EncryptReader)
+	r.src.begin(src)
 	if err := r.sealer.begin(key, o); err != nil {
 		return nil, err
 	}
@@ -215,7 +216,7 @@ func (in *intake) fetch(src *source, endsHere bool) ([]byte, error) {
 func (in *intake) openAll(src *source, most int64, dst io.Writer) (written int64, rest []byte, err, tampered error) {
 	src.putBack(bytes.Clone(in.waiting()))
 	in.start, in.end = 0, 0
-	return in.opener.openAll(src, most, dst, in.opener.workers)
+	return in.opener.openAll(src, most, dst, int(in.opener.workers))
 }
 
 // openInPlace opens a package of the buffer where it stands.
@@ -252,7 +253,8 @@ type DecryptReader struct {
 // the packages in front of the bad one have been given by then. Only io.EOF
 // confirms the whole.
 func NewDecryptReader(key []byte, src io.Reader, o *Options) (*DecryptReader, error) {
-	r := &DecryptReader{src: newSource(src), left: -1}
+	r := &DecryptReader{left: -1}
+	r.src.begin(src)
 	if err := r.in.opener.begin(key, o); err != nil {
 		return nil, err
 	}

@@ -37,7 +37,7 @@ func NewDecryptReaderAt(key []byte, src io.ReaderAt, size int64, o *Options) (*D
 	if err := op.begin(key, o); err != nil {
 		return nil, err
 	}
-	op.suite.shared = true
+	op.suite.share()
 	if size == 0 {
 		if err := op.finish(); err != io.EOF {
 			op.suite.wipe()

@@ -81,24 +81,28 @@ type openKey struct {
 	expanded aead.Key
 	cipher   byte
 	ready    bool // expanded, for that cipher
+	shared   bool // by goroutines: nothing here changes any more
 }
 
 // suite expands a key when it is asked for: which cipher a stream has is known
 // when its first package is there. Copies share the key.
 type suite struct {
 	key    hidden[openKey]
-	shared bool // by goroutines: key does not change any more
 	others [2]hidden[aead.Key]
 }
 
-func newSuite(key []byte) (suite, error) {
+// begin makes s ready for a key. It is nothing before that, or if it fails.
+func (s *suite) begin(key []byte) error {
 	if len(key) != KeySize {
-		return suite{}, ErrInvalidKey
+		return ErrInvalidKey
 	}
-	s := suite{key: openKeys.take()}
+	s.key = openKeys.take()
 	s.key.get().key = [KeySize]byte(key)
-	return s, nil
+	return nil
 }
+
+// share allows several goroutines to have copies of s.
+func (s *suite) share() { s.key.get().shared = true }
 
 // aead returns the key expanded for a cipher. A stream has one; those of DARE 1.0
 // may have both.
@@ -107,7 +111,7 @@ func (s *suite) aead(id byte) (*aead.Key, error) {
 	switch {
 	case k.ready && k.cipher == id:
 		return &k.expanded, nil
-	case !k.ready && !s.shared:
+	case !k.ready && !k.shared:
 		if err := expand(&k.expanded, id, &k.key); err != nil {
 			return nil, err
 		}
@@ -131,6 +135,7 @@ func (s *suite) wipe() {
 	}
 	k := s.key.get()
 	clear(k.key[:])
+	k.shared = false
 	if k.ready {
 		k.expanded.Wipe()
 		k.ready = false

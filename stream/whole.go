@@ -113,7 +113,7 @@ func (o *opener) openRow(dst, in []byte, most int64) (n, m int, err error) {
 func (o opener) openSpread(dst, in []byte) error {
 	const plain, sealed = batchPackages * PayloadSize, batchPackages * PackageSize
 	chunks := max(1, packages(int64(len(in)), sealed))
-	err := each(o.workers, chunks, func(i int64) error {
+	err := each(int(o.workers), chunks, func(i int64) error {
 		part := o
 		part.skip(int(i) * batchPackages)
 		most := int64(batchPackages)

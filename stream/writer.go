@@ -62,7 +62,7 @@ func (w *EncryptWriter) ReadFrom(src io.Reader) (int64, error) {
 		return 0, ErrClosed
 	}
 	s := &w.src
-	*s = newSource(src)
+	s.begin(src)
 	defer func() { s.r = nil }()
 	first := w.sealer.next
 	for w.err == nil {
@@ -206,7 +206,7 @@ func (w *DecryptWriter) ReadFrom(src io.Reader) (int64, error) {
 		return 0, ErrClosed
 	}
 	s := &w.src
-	*s = newSource(src)
+	s.begin(src)
 	defer func() { s.r = nil }()
 	first := w.in.opener.next
 	for w.err == nil {
