@@ -7,7 +7,6 @@ import "io"
 type EncryptWriter struct {
 	sealer sealer
 	dst    io.Writer
-	src    source // of ReadFrom; here because it would escape from a stack
 	buf    buffer
 	n      int // plaintext bytes that wait at buf[HeaderSize:], up to PayloadSize; Overhead fits too
 	err    error
@@ -61,20 +60,21 @@ func (w *EncryptWriter) ReadFrom(src io.Reader) (int64, error) {
 	if w.closed {
 		return 0, ErrClosed
 	}
-	s := &w.src
+	var s source
 	s.begin(src)
-	defer func() { s.r = nil }()
 	first := w.sealer.next
 	for w.err == nil {
 		if w.n == 1 && w.sealer.spreads(first) {
 			w.n, w.err = 0, errPanicked // it stays if a panic goes through here
-			_, _, err := w.sealer.sealAll(s, w.buf.bytes()[HeaderSize], w.dst, w.sealer.workers)
+			shared := s // goroutines do not share what is on a stack
+			_, _, err := w.sealer.sealAll(&shared, w.buf.bytes()[HeaderSize], w.dst, w.sealer.workers)
+			s = shared
 			if w.err = err; err != nil {
 				w.stop(err)
 				break
 			}
 		}
-		b, n := fillPayload(s, &w.buf, w.buf.atLeast(smallSize, HeaderSize+w.n), w.n)
+		b, n := fillPayload(&s, &w.buf, w.buf.atLeast(smallSize, HeaderSize+w.n), w.n)
 		if n <= PayloadSize {
 			w.hold(n)
 			if s.err != io.EOF {
@@ -138,7 +138,6 @@ func (w *EncryptWriter) stop(err error) {
 type DecryptWriter struct {
 	in     intake
 	dst    io.Writer
-	src    source // of ReadFrom; here because it would escape from a stack
 	err    error
 	closed bool
 }
@@ -205,14 +204,15 @@ func (w *DecryptWriter) ReadFrom(src io.Reader) (int64, error) {
 	if w.closed {
 		return 0, ErrClosed
 	}
-	s := &w.src
+	var s source
 	s.begin(src)
-	defer func() { s.r = nil }()
 	first := w.in.opener.next
 	for w.err == nil {
 		if w.in.opener.spreads(first) {
 			w.err = errPanicked // it stays if a panic goes through here
-			_, _, err, tampered := w.in.openAll(s, MaxPackages, w.dst)
+			shared := s
+			_, _, err, tampered := w.in.openAll(&shared, MaxPackages, w.dst)
+			s = shared
 			if err == nil {
 				err = tampered
 			}
@@ -221,7 +221,7 @@ func (w *DecryptWriter) ReadFrom(src io.Reader) (int64, error) {
 				break
 			}
 		}
-		pkg, err := w.in.fetch(s, false)
+		pkg, err := w.in.fetch(&s, false)
 		if err == io.EOF {
 			break
 		}
