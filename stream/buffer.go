@@ -19,9 +19,9 @@ var (
 // buffer is room for one package, taken from a pool when first needed. The zero
 // buffer is empty.
 type buffer struct {
-	small *[smallSize]byte
-	large *[PackageSize]byte
-	dirty int // plaintext may stand in the first dirty bytes
+	small    *[smallSize]byte
+	large    *[PackageSize]byte
+	from, to int // plaintext may stand between these; nowhere else
 }
 
 // atLeast returns the whole buffer, with n bytes or more. n is at most
@@ -33,9 +33,9 @@ func (b *buffer) atLeast(n, keep int) []byte {
 		large := largeBuffers.Get().(*[PackageSize]byte)
 		if b.small != nil {
 			copy(large[:keep], b.small[:])
-			dirty := b.dirty
+			from, to := b.from, b.to
 			b.release()
-			b.dirty = min(dirty, keep)
+			b.from, b.to = min(from, keep), min(to, keep)
 		}
 		b.large = large
 	default:
@@ -58,13 +58,21 @@ func (b *buffer) bytes() []byte {
 	return nil
 }
 
-// holds notes that plaintext stands in the first n bytes.
-func (b *buffer) holds(n int) { b.dirty = max(b.dirty, n) }
+// holds notes that plaintext stands between two places.
+func (b *buffer) holds(from, to int) {
+	if b.to > 0 {
+		from, to = min(b.from, from), max(b.to, to)
+	}
+	b.from, b.to = from, to
+}
+
+// isSealed notes that there is no plaintext any more.
+func (b *buffer) isSealed() { b.from, b.to = 0, 0 }
 
 // release gives the buffer back. Only what held plaintext is cleared: clearing
 // 64 KiB costs more than sealing a small object.
 func (b *buffer) release() {
-	clear(b.bytes()[:b.dirty])
+	clear(b.bytes()[b.from:b.to])
 	if b.small != nil {
 		smallBuffers.Put(b.small)
 	}

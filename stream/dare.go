@@ -239,15 +239,9 @@ func (o *opener) check(in header) error {
 func (o *opener) open(dst, pkg []byte) error {
 	h := header(pkg)
 	dst = dst[:h.payload()]
-	k, err := o.suite.aead(h.cipher())
+	k, nonce, err := o.keyAndNonce(h)
 	if err != nil {
-		return o.fail(err, "%v", cipherOf(h.cipher()))
-	}
-	var nonce [nonceSize]byte
-	if h.version() == version10 {
-		h.packageNonce10(&nonce)
-	} else {
-		h.packageNonce(&nonce, uint32(o.next))
+		return err
 	}
 	if !k.OpenPackage(dst, pkg[HeaderSize:], &nonce, h.associated()) {
 		return o.fail(ErrTampered, "authentication failed")
@@ -257,6 +251,39 @@ func (o *opener) open(dst, pkg []byte) error {
 		return err
 	}
 	return nil
+}
+
+// openPart is open in place, where only a part of the plaintext is wanted. It returns
+// that part. All plaintext that is in pkg then is in the bytes from begin to end.
+func (o *opener) openPart(pkg []byte, from, to int) (part []byte, begin, end int, err error) {
+	h := header(pkg)
+	k, nonce, err := o.keyAndNonce(h)
+	if err != nil {
+		return nil, 0, 0, err
+	}
+	begin, end, ok := k.OpenPackagePart(pkg[HeaderSize:], &nonce, h.associated(), from, to)
+	if !ok {
+		return nil, 0, 0, o.fail(ErrTampered, "authentication failed")
+	}
+	begin, end = HeaderSize+begin, HeaderSize+end
+	if err := o.advance(h, len(pkg)); err != nil {
+		clear(pkg[begin:end])
+		return nil, 0, 0, err
+	}
+	return pkg[HeaderSize+from : HeaderSize+to], begin, end, nil
+}
+
+// keyAndNonce returns what the next package, of header h, is to be opened with.
+func (o *opener) keyAndNonce(h header) (k *aead.Key, nonce [nonceSize]byte, err error) {
+	if k, err = o.suite.aead(h.cipher()); err != nil {
+		return nil, nonce, o.fail(err, "%v", cipherOf(h.cipher()))
+	}
+	if h.version() == version10 {
+		h.packageNonce10(&nonce)
+	} else {
+		h.packageNonce(&nonce, uint32(o.next))
+	}
+	return k, nonce, nil
 }
 
 // advance moves behind a package of n bytes that was authenticated.

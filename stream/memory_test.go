@@ -147,6 +147,13 @@ func TestPooledBuffersHoldNoPlaintext(t *testing.T) {
 				check(d.name, func() { d.run(testKey, damaged, nil, step) })
 				check(d.name, func() { d.run(testKey, legacy, &stream.Options{AllowLegacy: true}, step) })
 			}
+			check("range", func() {
+				r := must(stream.PackageRange(int64(size), int64(size/3), int64(size/5)))
+				in := bytes.NewReader(sealed[r.Offset : r.Offset+r.Length])
+				readAll(must(stream.NewRangeReader(testKey, in, r, nil)), step)
+				ra := must(stream.NewDecryptReaderAt(testKey, bytes.NewReader(sealed), int64(len(sealed)), nil))
+				must(ra.ReadAt(make([]byte, size/5), int64(size/3)))
+			})
 			check("EncryptReader of a broken source", func() {
 				readAll(must(stream.NewEncryptReader(testKey, &dataErrReader{plain, errIO}, nil)), step)
 			})
@@ -154,6 +161,9 @@ func TestPooledBuffersHoldNoPlaintext(t *testing.T) {
 		check("EncryptWriter of a broken source", func() {
 			must(stream.NewEncryptWriter(testKey, io.Discard, nil)).ReadFrom(&dataErrReader{plain, errIO})
 		})
+	}
+	if !found["range"] {
+		t.Error("range: no used buffer came back: this test has seen nothing")
 	}
 	for _, e := range encrypters[1:] { // Seal and Open need no buffer
 		if !found[e.name] {

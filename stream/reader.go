@@ -95,12 +95,12 @@ func (r *EncryptReader) consume(n int) {
 func (r *EncryptReader) next() []byte {
 	b := r.buf.atLeast(smallSize, 0)
 	b, n := fillPayload(&r.src, &r.buf, b, r.begin(b))
-	r.buf.holds(HeaderSize + n)
+	r.buf.holds(HeaderSize, HeaderSize+n)
 	pkg := r.sealFront(b, n)
 	if pkg == nil {
 		r.buf.release()
 	}
-	r.buf.dirty = 0 // sealed in place
+	r.buf.isSealed()
 	return pkg
 }
 
@@ -166,7 +166,7 @@ func fillPayload(src *source, pool *buffer, b []byte, n int) ([]byte, int) {
 		if n < len(room) || len(b) == PackageSize {
 			return b, n
 		}
-		pool.holds(HeaderSize + n)
+		pool.holds(HeaderSize, HeaderSize+n)
 		b = pool.atLeast(PackageSize, HeaderSize+n)
 	}
 }
@@ -222,8 +222,25 @@ func (in *intake) openAll(src *source, most int64, dst io.Writer) (written int64
 // openInPlace opens a package of the buffer where it stands.
 func (in *intake) openInPlace(pkg []byte) ([]byte, error) {
 	plain := pkg[HeaderSize : len(pkg)-TagSize]
-	in.buf.holds(in.start)
+	in.buf.holds(in.start-len(pkg), in.start)
 	return plain, in.opener.open(plain, pkg)
+}
+
+// openPart is openInPlace where a part of the plaintext is wanted.
+func (in *intake) openPart(pkg []byte, from, to int) ([]byte, error) {
+	part, begin, end, err := in.opener.openPart(pkg, from, to)
+	at := in.start - len(pkg)
+	in.buf.holds(at+begin, at+end)
+	return part, err
+}
+
+// clearPart clears what is left of a small part, all of which was handed out. At the end
+// all that lies between two parts would be cleared.
+func (in *intake) clearPart() {
+	if n := in.buf.to - in.buf.from; n > 0 && n <= PayloadSize/4 {
+		clear(in.buf.bytes()[in.buf.from:in.buf.to])
+		in.buf.isSealed()
+	}
 }
 
 // release drops the key and the buffer.
@@ -332,6 +349,7 @@ func (r *DecryptReader) wholePackages() int64 {
 // wanted and fits there, else in place. It returns how many bytes p got. If
 // there is no package, r.err is set.
 func (r *DecryptReader) next(p []byte) int {
+	r.in.clearPart()
 	pkg, err := r.in.fetch(&r.src, true)
 	if err != nil {
 		if err == io.EOF && r.left > 0 {
@@ -340,7 +358,13 @@ func (r *DecryptReader) next(p []byte) int {
 		r.stop(err)
 		return 0
 	}
-	if n := len(pkg) - Overhead; n <= len(p) && r.skip == 0 && (r.left < 0 || int64(n) <= r.left) {
+	n := len(pkg) - Overhead
+	from, to := int(min(r.skip, int64(n))), n
+	if r.left >= 0 {
+		to = int(min(int64(from)+r.left, int64(n)))
+	}
+	all := from == 0 && to == n
+	if all && n <= len(p) {
 		if err := r.in.opener.open(p[:n], pkg); err != nil {
 			r.stop(err)
 			return 0
@@ -348,17 +372,17 @@ func (r *DecryptReader) next(p []byte) int {
 		r.took(n)
 		return n
 	}
-	plain, err := r.in.openInPlace(pkg)
+	if all {
+		r.plain, err = r.in.openInPlace(pkg)
+	} else {
+		r.plain, err = r.in.openPart(pkg, from, to)
+	}
 	if err != nil {
+		r.plain = nil
 		r.stop(err)
 		return 0
 	}
-	skip := min(r.skip, int64(len(plain)))
-	r.skip -= skip
-	r.plain = plain[skip:]
-	if r.left >= 0 {
-		r.plain = r.plain[:min(r.left, int64(len(r.plain)))]
-	}
+	r.skip -= int64(from)
 	return 0
 }
 

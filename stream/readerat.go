@@ -73,11 +73,15 @@ func (r *DecryptReaderAt) ReadAt(p []byte, off int64) (int, error) {
 		if off >= r.size {
 			return n, io.EOF
 		}
-		plain, err := r.open(o, &buf, off/PayloadSize, p[n:], off%PayloadSize)
+		skip := off % PayloadSize
+		part, straight, err := r.open(o, &buf, off/PayloadSize, p[n:], skip, skip+int64(len(p)-n))
 		if err != nil {
 			return n, err
 		}
-		n += len(plain)
+		if !straight {
+			copy(p[n:], part)
+		}
+		n += len(part)
 	}
 	return n, nil
 }
@@ -101,7 +105,7 @@ func (r *DecryptReaderAt) opener(buf *buffer, off int64, n int) (*opener, error)
 	if r.size == 0 || n > 0 && off < r.size && off/PayloadSize == r.last() {
 		return &o, nil
 	}
-	_, err := r.open(&o, buf, r.last(), nil, 0)
+	_, _, err := r.open(&o, buf, r.last(), nil, 0, 0)
 	return &o, err
 }
 
@@ -136,45 +140,43 @@ func (r *DecryptReaderAt) fetch(o *opener, b []byte, k int64) error {
 	return o.fail(ErrTruncated, "%d bytes of a package that has %d or more", max(n, 0), len(b))
 }
 
-// open opens package k and puts its plaintext from skip on to the front of p,
-// as much as fits; it returns that part of p. With an empty p it returns the
-// plaintext in buf.
-func (r *DecryptReaderAt) open(o *opener, buf *buffer, k int64, p []byte, skip int64) ([]byte, error) {
+// open opens package k and returns its plaintext between two places, or up to its end.
+// That is straight in p if it is all of the package's and p is large enough, else in buf.
+func (r *DecryptReaderAt) open(o *opener, buf *buffer, k int64, p []byte, from, to int64) (part []byte, straight bool, err error) {
 	size := int(min(PackageSize, r.sealed-k*PackageSize))
 	pkg := buf.atLeast(size, 0)[:size]
 	if err := r.fetch(o, pkg, k); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	n, err := o.cut(pkg, true)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	n -= Overhead
-	straight := skip == 0 && n <= len(p)
-	plain := pkg[HeaderSize : HeaderSize+n]
-	if straight {
-		plain = p[:n]
+	from, to = min(from, int64(n)), min(to, int64(n))
+	if from == 0 && to == int64(n) && n <= len(p) {
+		part, straight = p[:n], true
+		err = o.open(part, pkg[:n+Overhead])
 	} else {
-		buf.holds(size)
+		var begin, end int
+		part, begin, end, err = o.openPart(pkg[:n+Overhead], int(from), int(to))
+		buf.holds(begin, end)
 	}
-	if err := o.open(plain, pkg[:n+Overhead]); err != nil {
-		return nil, err
+	if err != nil {
+		return nil, false, err
 	}
 	if n+Overhead < size { // DARE 1.0: cut does not allow it in 2.0
-		clear(plain)
+		clear(part)
 		if _, err := o.cut(pkg[n+Overhead:], k == r.last()); err != nil {
-			return nil, err
+			return nil, false, err
 		}
-		return nil, o.fail(ErrUnsupported, notRandom)
+		return nil, false, o.fail(ErrUnsupported, notRandom)
 	}
 	if k == r.last() && !r.know(o) {
-		clear(plain)
-		return nil, o.fail(ErrTampered, "the last package is not the one it was")
+		clear(part)
+		return nil, false, o.fail(ErrTampered, "the last package is not the one it was")
 	}
-	if straight || len(p) == 0 {
-		return plain, nil
-	}
-	return p[:copy(p, plain[skip:])], nil
+	return part, straight, nil
 }
 
 // The packages of DARE 1.0 may be short anywhere; there is no telling where those
@@ -241,11 +243,11 @@ func (s *readSeeker) read(p []byte) (int, error) {
 	if s.plain == nil || s.start != k*PayloadSize {
 		s.plain = nil
 		if rest := min(PayloadSize, s.r.size-s.off); skip == 0 && int64(len(p)) >= rest {
-			plain, err := s.r.open(s.o, &s.buf, k, p, 0)
+			plain, _, err := s.r.open(s.o, &s.buf, k, p, 0, PayloadSize)
 			s.off += int64(len(plain))
 			return len(plain), err
 		}
-		plain, err := s.r.open(s.o, &s.buf, k, nil, 0)
+		plain, _, err := s.r.open(s.o, &s.buf, k, nil, 0, PayloadSize)
 		if err != nil {
 			return 0, err
 		}

@@ -66,7 +66,7 @@ func (w *EncryptWriter) ReadFrom(src io.Reader) (int64, error) {
 	for w.err == nil {
 		if w.n == 1 && w.sealer.spreads(first) {
 			w.n, w.err = 0, errPanicked // it stays if a panic goes through here
-			shared := s // goroutines do not share what is on a stack
+			shared := s                 // goroutines do not share what is on a stack
 			_, _, err := w.sealer.sealAll(&shared, w.buf.bytes()[HeaderSize], w.dst, w.sealer.workers)
 			s = shared
 			if w.err = err; err != nil {
@@ -108,7 +108,7 @@ func (w *EncryptWriter) Close() error {
 // hold notes that n bytes wait.
 func (w *EncryptWriter) hold(n int) {
 	w.n = n
-	w.buf.holds(HeaderSize + n)
+	w.buf.holds(HeaderSize, HeaderSize+n)
 }
 
 // flush seals the payload, which is that of the buffer or elsewhere while the
@@ -117,7 +117,8 @@ func (w *EncryptWriter) flush(payload []byte, final bool) {
 	b := w.buf.atLeast(len(payload)+Overhead, 0)
 	pkg, err := w.sealer.seal(b, payload, final)
 	if err == nil {
-		w.n, w.buf.dirty = 0, 0 // what was held is sealed, in place
+		w.n = 0
+		w.buf.isSealed() // what was held, in place
 		_, err = writeAll(w.dst, pkg)
 	}
 	if err != nil {
@@ -186,7 +187,7 @@ func (w *DecryptWriter) Write(p []byte) (int, error) {
 			taken += more
 		case straight:
 			plain := w.in.buf.atLeast(n, 0)[:n-Overhead]
-			w.in.buf.holds(len(plain))
+			w.in.buf.holds(0, len(plain))
 			if w.emit(plain, w.in.opener.open(plain, b[:n])); w.err == nil {
 				taken += n
 			}

@@ -190,6 +190,22 @@ func (k *Key) OpenPackage(dst, src []byte, nonce *[NonceSize]byte, associated *[
 	return ok
 }
 
+// OpenPackagePart authenticates src, ciphertext and tag of a package, all of it, and
+// decrypts in place what is between from and to. What is plaintext then is what is
+// between begin and end, which may be more; the rest is as it was. It reports whether
+// src is authentic; if not, src is cleared but for the tag.
+func (k *Key) OpenPackagePart(src []byte, nonce *[NonceSize]byte, associated *[4]byte, from, to int) (begin, end int, ok bool) {
+	n := len(src) - TagSize
+	check(n >= 0 && n <= maxPackage && 0 <= from && from <= to && to <= n)
+	if k.kernel == Generic || k.cipher != AES256GCM { // these have nothing that only hashes at their speed
+		return 0, n, k.OpenPackage(src[:n], src, nonce, associated)
+	}
+	if begin, end, ok = k.gcm.OpenPackagePart(src, nonce, associated, from, to); !ok {
+		clear(src[:n])
+	}
+	return begin, end, ok
+}
+
 // NonceSize implements cipher.AEAD.
 func (k *Key) NonceSize() int { return NonceSize }
 

@@ -80,6 +80,9 @@ func sealAVX512Long(k *expanded, s *state, dst, src *byte, n, mode int)
 func openAVX512Long(k *expanded, s *state, dst, src *byte, n, mode int)
 
 //go:noescape
+func authenticateAVX512(k *expanded, s *state, src *byte, n int)
+
+//go:noescape
 func sealAVX2(k *expanded, s *state, dst, src *byte, n, mode int)
 
 //go:noescape
@@ -118,6 +121,38 @@ func (k *Key) OpenPackage(dst, src []byte, nonce *[NonceSize]byte, associated *[
 	k.run(&s, dst, src, len(dst), first|last, true)
 	return s.tagIs(src[len(dst):])
 }
+
+// OpenPackagePart reports whether src, ciphertext and tag of a package, is authentic,
+// and decrypts in place what is between from and to of it. What is plaintext then is
+// what is between begin and end, which may be more.
+func (k *Key) OpenPackagePart(src []byte, nonce *[NonceSize]byte, associated *[4]byte, from, to int) (begin, end int, ok bool) {
+	n := len(src) - TagSize
+	if !k.wide || n < authenticateFrom || 4*(to-from) > n {
+		return 0, n, k.OpenPackage(src[:n], src, nonce, associated)
+	}
+	var s state
+	s.x[0] = uint64(binary.LittleEndian.Uint32(associated[:]))
+	s.begin(nonce, len(associated), n)
+	authenticateAVX512(k.expanded(), &s, unsafe.SliceData(src), n)
+	if ok = s.tagIs(src[n:]); !ok || from == to {
+		return from, to, ok
+	}
+	// A call begins where a group does, in front of which the message has two blocks.
+	s = state{}
+	s.begin(nonce, 0, 0)
+	mode := last
+	if begin = (from+32)/512*512 - 32; begin < 0 {
+		begin, mode = 0, first|last
+	} else {
+		s.skip(uint32(begin+32) / 16)
+	}
+	k.run(&s, src[begin:], src[begin:], to-begin, mode, true)
+	s.tag = [2]uint64{} // that of a part without the mask tells of the key
+	return begin, to, true
+}
+
+// authenticateFrom is from how many bytes on it pays to decrypt a part alone.
+const authenticateFrom = 4 << 10
 
 // Seal encrypts src to dst and puts the tag behind it.
 func (k *Key) Seal(dst, src []byte, nonce *[NonceSize]byte, associated []byte) {
@@ -194,16 +229,18 @@ func (k *Key) pieces(s *state, dst, src []byte, n int, open bool) {
 }
 
 // longFrom is from how many bytes on a long kernel is the faster one: it begins with a
-// table, which it clears in the end. It needs 2 KiB to work at all.
+// table, which it clears in the end. It needs 2 KiB to work at all, and a block counter
+// whose last byte is 0.
 const longFrom = 16 << 10
 
 // run calls the kernel for n bytes.
 func (k *Key) run(s *state, dst, src []byte, n, mode int, open bool) {
 	e, out, in := k.expanded(), unsafe.SliceData(dst), unsafe.SliceData(src)
+	long := k.wide && n >= longFrom && byte(s.counter[1]>>56) == 0
 	switch {
-	case k.wide && n >= longFrom && open:
+	case long && open:
 		openAVX512Long(e, s, out, in, n, mode)
-	case k.wide && n >= longFrom:
+	case long:
 		sealAVX512Long(e, s, out, in, n, mode)
 	case k.wide && open:
 		openAVX512(e, s, out, in, n, mode)

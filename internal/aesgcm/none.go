@@ -23,6 +23,10 @@ func (*Key) OpenPackage(dst, src []byte, nonce *[NonceSize]byte, associated *[4]
 	panic(notBuilt)
 }
 
+func (*Key) OpenPackagePart(src []byte, nonce *[NonceSize]byte, associated *[4]byte, from, to int) (begin, end int, ok bool) {
+	panic(notBuilt)
+}
+
 func (*Key) Seal(dst, src []byte, nonce *[NonceSize]byte, associated []byte) { panic(notBuilt) }
 
 func (*Key) Open(dst, src []byte, nonce *[NonceSize]byte, associated []byte) bool { panic(notBuilt) }

@@ -34,6 +34,7 @@ type Subject interface {
 	cipher.AEAD
 	SealPackage(dst, src []byte, nonce *[aead.NonceSize]byte, associated *[4]byte)
 	OpenPackage(dst, src []byte, nonce *[aead.NonceSize]byte, associated *[4]byte) bool
+	OpenPackagePart(src []byte, nonce *[aead.NonceSize]byte, associated *[4]byte, from, to int) (begin, end int, ok bool)
 }
 
 // An Implementation is what the suite tests, and what it compares it with. Both
@@ -169,6 +170,7 @@ var Checks = append([]Check{
 	{"empty", empty},
 	{"refused calls", refusedCalls},
 	{"forgeries", forgeries},
+	{"parts", parts},
 	{"goroutines", goroutines},
 }, guardChecks...)
 

@@ -80,7 +80,29 @@ type (
 	laxTag    struct{ Subject }
 	laxZeros  struct{ Subject }
 	otherSize struct{ Subject }
+	keepsPart struct{ Subject }
+	shortPart struct{ Subject }
 )
+
+// OpenPackagePart leaves a forgery as it was.
+func (s keepsPart) OpenPackagePart(src []byte, nonce *[aead.NonceSize]byte, associated *[4]byte, from, to int) (int, int, bool) {
+	was := bytes.Clone(src)
+	begin, end, ok := s.Subject.OpenPackagePart(src, nonce, associated, from, to)
+	if !ok {
+		copy(src, was)
+	}
+	return begin, end, ok
+}
+
+// OpenPackagePart does not decrypt the last byte of a part.
+func (s shortPart) OpenPackagePart(src []byte, nonce *[aead.NonceSize]byte, associated *[4]byte, from, to int) (int, int, bool) {
+	was := bytes.Clone(src)
+	begin, end, ok := s.Subject.OpenPackagePart(src, nonce, associated, from, to)
+	if ok && to > from {
+		src[to-1] = was[to-1]
+	}
+	return begin, end, ok
+}
 
 func (s dropsFront) Seal(dst, nonce, plaintext, associated []byte) []byte {
 	out := s.Subject.Seal(dst, nonce, plaintext, associated)
@@ -234,6 +256,8 @@ func TestDefects(t *testing.T) {
 				c.out[512] = 1
 			}
 		})},
+		{"parts", "leaves a forgery", func(s Subject, _ *[aead.KeySize]byte) Subject { return keepsPart{s} }},
+		{"parts", "leaves the last byte", func(s Subject, _ *[aead.KeySize]byte) Subject { return shortPart{s} }},
 		{"goroutines", "keeps a nonce in the key", func(s Subject, _ *[aead.KeySize]byte) Subject { return &sharesNonces{Subject: s} }},
 	}
 	if len(guardChecks) > 0 {

@@ -293,6 +293,83 @@ func refusedCalls(r *checker) {
 	}
 }
 
+// parts opens a part of a package: it must be refused wherever a bit is changed, inside
+// the part and outside.
+func parts(r *checker) {
+	k := r.randomPair()
+	sizes := []int{0, 1, 16, 100, 511, 512, 1000, 4095, 4096, 4097, 5000, 1<<14 + 3, 1 << 15, maxPackage - 1, maxPackage}
+	rounds := 400
+	if few {
+		rounds = 40
+	}
+	for range rounds {
+		sizes = append(sizes, 4096+r.rng.IntN(maxPackage-4095))
+	}
+	for n := 4096 - 33; n < 4096+600; n++ {
+		sizes = append(sizes, n)
+	}
+	for _, n := range sizes {
+		plain, nonce, associated := r.bytes(n), r.bytes(aead.NonceSize), r.bytes(4)
+		sealed := k.reference.Seal(nil, nonce, plain, associated)
+		from := r.rng.IntN(n + 1)
+		for _, at := range [][2]int{
+			{from, from + r.rng.IntN(n+1-from)},
+			{from, min(n, from+r.rng.IntN(600))},
+			{from, min(n, from+n/4)},
+			{n / 2, n/2 + n/4},
+			{0, min(n, r.rng.IntN(600))},
+			{max(0, n-r.rng.IntN(600)), n},
+			{from, from},
+			{0, n},
+		} {
+			r.part(k, sealed, plain, nonce, associated, at[0], at[1], r.rng.IntN(64))
+		}
+	}
+}
+
+// part opens one part, and three forgeries.
+func (r *checker) part(k *pair, sealed, plain, nonce, associated []byte, from, to, align int) {
+	n := len(plain)
+	iv, ad := (*[aead.NonceSize]byte)(nonce), (*[4]byte)(associated)
+	open := func(forge int) (b []byte, begin, end int, ok bool) {
+		r.cases++
+		b = r.dst.place(align, len(sealed))
+		copy(b, sealed)
+		if forge >= 0 {
+			b[forge] ^= 1 << r.rng.IntN(8)
+		}
+		if v := caught(func() { begin, end, ok = k.OpenPackagePart(b, iv, ad, from, to) }); v != nil {
+			r.failf("part %d to %d of %d: panics: %v", from, to, n, v)
+		}
+		if !r.dst.intact() {
+			r.failf("part %d to %d of %d: writes outside of the package", from, to, n)
+		}
+		return b, begin, end, ok
+	}
+	b, begin, end, ok := open(-1)
+	switch {
+	case !ok:
+		r.failf("part %d to %d of %d: refused", from, to, n)
+		return
+	case begin < 0 || begin > from || end < to || end > n:
+		r.failf("part %d to %d of %d: says %d to %d", from, to, n, begin, end)
+		return
+	}
+	want := slices.Concat(sealed[:begin], plain[begin:end], sealed[end:])
+	if i := difference(b, want); i >= 0 {
+		r.failf("part %d to %d of %d, %d to %d opened: wrong from byte %d", from, to, n, begin, end, i)
+	}
+	for _, at := range []int{r.rng.IntN(len(sealed)), from, n + r.rng.IntN(aead.TagSize)} {
+		b, _, _, ok := open(at)
+		if ok {
+			r.failf("part %d to %d of %d: accepted with a changed byte %d", from, to, n, at)
+		}
+		if i := difference(b[:n], zeros[:n]); i >= 0 {
+			r.failf("part %d to %d of %d: byte %d is not cleared", from, to, n, i)
+		}
+	}
+}
+
 // goroutines has one key used by several at once.
 func goroutines(r *checker) {
 	k := r.randomPair()

@@ -100,6 +100,21 @@ func guardPages(r *checker) {
 						}
 					}
 				}
+				if size == 4 && n <= maxPackage {
+					from := r.rng.IntN(n + 1)
+					for _, atEnd := range []bool{false, true} {
+						r.cases++
+						b := dst.place(atEnd, len(r.sealed), r.sealed)
+						if v := caught(func() {
+							if _, _, ok := k.OpenPackagePart(b, (*[aead.NonceSize]byte)(iv.place(atEnd, len(nonce), nonce)),
+								(*[4]byte)(associated.place(atEnd, size, ad)), from, n); !ok || !bytes.Equal(b[from:n], plain[from:]) {
+								r.failf("from byte %d of %d, at the end of memory %v: wrong", from, n, atEnd)
+							}
+						}); v != nil {
+							r.failf("from byte %d of %d, at the end of memory %v: panics: %v", from, n, atEnd, v)
+						}
+					}
+				}
 			}
 		}
 	}

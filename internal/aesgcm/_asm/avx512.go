@@ -55,6 +55,7 @@ func avx512(p *program) {
 		p.kernel(name, wide{open: open}.body())
 		p.longKernel(name+"Long", wide{open: open, long: true}.body())
 	}
+	p.function("authenticateAVX512", "(k *expanded, s *state, src *byte, n int)", 64, 32, wide{open: true, hashOnly: true}.authenticate())
 }
 
 // wide generates one direction of the kernel. Registers: DI, SI where in dst and
@@ -62,8 +63,9 @@ func avx512(p *program) {
 // R9 state, R12 the last word of the first round key, R13 the counter of the
 // group after next.
 type wide struct {
-	open bool
-	long bool // for long messages
+	open     bool
+	long     bool // for long messages
+	hashOnly bool // leaves out encryption
 }
 
 func (k wide) body() (c code) {
@@ -118,9 +120,7 @@ func (k wide) body() (c code) {
 	c.op("JNE together")
 	c.add(k.reduce())
 	c.op("tail:")
-	for _, sum := range []int{rLo, rHi, rMid} {
-		c.op("VPXORD %s, %s, %s", z(sum), z(sum), z(sum))
-	}
+	c.add(k.clearSums())
 	c.op("TESTQ $%d, BX", modeLast)
 	c.op("JZ save")
 	c.op("JMP lengths")
@@ -130,6 +130,17 @@ func (k wide) body() (c code) {
 	c.add(k.tail())
 
 	c.op("done:")
+	c.add(k.leave())
+
+	c.op("save:")
+	c.op("VMOVDQA64 %s, Z0", z(rHash))
+	c.op("VMOVDQU X0, %d(R9)", stateHash)
+	c.op("JMP done")
+	return c
+}
+
+// leave clears what is secret and returns.
+func (k wide) leave() (c code) {
 	c.add(clearRegisters(16))
 	if k.long {
 		c.add(k.clearTable())
@@ -142,11 +153,6 @@ func (k wide) body() (c code) {
 	c.op("XORL AX, AX")
 	c.op("VZEROUPPER")
 	c.op("RET")
-
-	c.op("save:")
-	c.op("VMOVDQA64 %s, Z0", z(rHash))
-	c.op("VMOVDQU X0, %d(R9)", stateHash)
-	c.op("JMP done")
 	return c
 }
 
@@ -388,6 +394,13 @@ func (k wide) firstVector(x int, label string, partial bool) (c code) {
 	return c
 }
 
+func (k wide) clearSums() (c code) {
+	for _, sum := range []int{rLo, rHi, rMid} {
+		c.op("VPXORD %s, %s, %s", z(sum), z(sum), z(sum))
+	}
+	return c
+}
+
 // tail does what is less than a group, vector by vector, and the tag.
 func (k wide) tail() (c code) {
 	// The length block comes first: it waits for nothing. R13 is at the powers for
@@ -414,21 +427,28 @@ func (k wide) tail() (c code) {
 	c.op("JZ tag")
 	c.op("LEAQ %d(R8), R13", last)
 	c.op("SUBQ CX, R13")
-	c.op("LEAQ index<>(SB), R12")
+	if !k.hashOnly {
+		c.op("LEAQ index<>(SB), R12")
 
-	// A message that begins here.
-	c.op("TESTQ $%d, BX", modeFirst)
-	c.op("JZ vector")
-	c.add(k.tailRounds())
-	c.add(k.firstVector(0, "Tail", true))
-	c.op("JMP hash")
+		// A message that begins here.
+		c.op("TESTQ $%d, BX", modeFirst)
+		c.op("JZ vector")
+		c.add(k.tailRounds())
+		c.add(k.firstVector(0, "Tail", true))
+		c.op("JMP hash")
+	}
 
 	c.op("PCALIGN $32")
 	c.op("vector:")
-	c.add(k.tailRounds())
+	if !k.hashOnly {
+		c.add(k.tailRounds())
+	}
 	c.op("CMPQ DX, $64")
 	c.op("JLT partial")
-	if k.open {
+	if k.hashOnly {
+		c.op("VMOVDQU64 (SI), Z1")
+		c.op("VPSHUFB %s, Z1, Z0", z(rReverse))
+	} else if k.open {
 		c.op("VMOVDQU64 (SI), Z1")
 		c.op("VPXORD %s, Z1, Z2", z(rLastKey))
 		c.op("VAESENCLAST Z2, Z0, Z2")
@@ -463,16 +483,20 @@ func (k wide) tail() (c code) {
 	c.op("BZHIQ DX, AX, AX")
 	c.op("KMOVQ AX, K2")
 	c.op("LEAQ 63(SI), AX")
-	c.op("LEAQ 63(DI), CX")
 	c.op("XORQ SI, AX")
-	c.op("XORQ DI, CX")
-	c.op("ORQ CX, AX")
+	if !k.hashOnly {
+		c.op("LEAQ 63(DI), CX")
+		c.op("XORQ DI, CX")
+		c.op("ORQ CX, AX")
+	}
 	c.op("CMPQ AX, $4096")
 	c.op("JAE stack")
 	c.op("VMOVDQU8.Z (SI), K2, Z1")
-	c.op("VPXORD %s, Z1, Z2", z(rLastKey))
-	c.op("VAESENCLAST Z2, Z0, Z2")
-	c.op("VMOVDQU8 Z2, K2, (DI)")
+	if !k.hashOnly {
+		c.op("VPXORD %s, Z1, Z2", z(rLastKey))
+		c.op("VAESENCLAST Z2, Z0, Z2")
+		c.op("VMOVDQU8 Z2, K2, (DI)")
+	}
 	c.op("partialHash:")
 	if k.open {
 		c.op("VPSHUFB %s, Z1, Z0", z(rReverse))
@@ -491,12 +515,14 @@ func (k wide) tail() (c code) {
 	c.op("MOVQ DX, CX")
 	c.add(copyBytes("in", 32, 1))
 	c.op("VMOVDQU64 slot-64(SP), Z1")
-	c.op("VPXORD %s, Z1, Z2", z(rLastKey))
-	c.op("VAESENCLAST Z2, Z0, Z2")
-	c.op("VMOVDQU64 Z2, slot-64(SP)")
-	c.op("LEAQ slot-64(SP), R10")
-	c.op("MOVQ DI, R11")
-	c.add(copyBytes("out", 32, 3))
+	if !k.hashOnly {
+		c.op("VPXORD %s, Z1, Z2", z(rLastKey))
+		c.op("VAESENCLAST Z2, Z0, Z2")
+		c.op("VMOVDQU64 Z2, slot-64(SP)")
+		c.op("LEAQ slot-64(SP), R10")
+		c.op("MOVQ DI, R11")
+		c.add(copyBytes("out", 32, 3))
+	}
 	c.op("JMP partialHash")
 
 	c.op("tag:")
