@@ -17,8 +17,8 @@ const Built = true
 // Key is an expanded key.
 //
 // Everything here is constant-time: the assembly has no branch, no index and no
-// address that depends on a key, a text or a tag, only on lengths. It uses
-// instructions for AES and for carry-less products, which take the same time for
+// address that depends on a key, a text or a tag, only on lengths and block counters.
+// It uses instructions for AES and for carry-less products, which take the same time for
 // all operands, where portable code would look up tables.
 type Key struct {
 	wide   bool
