@@ -94,11 +94,10 @@ type source struct {
 	err   error   // of r, behind that
 }
 
-// begin makes s a source of what r has. (To copy a new one to the heap would be a call
-// to the collector while that is at work, which it mostly is with many small streams.)
-func (s *source) begin(r io.Reader) {
-	s.r, s.limit, s.n, s.back, s.err = r, -1, 0, nil, nil
-}
+// begin makes s, which is nothing yet, a source of what r has. (To copy a new one to the
+// heap would be a call to the collector while that is at work, which it mostly is with
+// many small streams.)
+func (s *source) begin(r io.Reader) { s.r, s.limit = r, -1 }
 
 // fill reads to buf behind the have bytes that are there, until want bytes are
 // there or s has ended. It returns how many are there; more than want if the

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -162,6 +163,14 @@ func TestPooledBuffersHoldNoPlaintext(t *testing.T) {
 			must(stream.NewEncryptWriter(testKey, io.Discard, nil)).ReadFrom(&dataErrReader{plain, errIO})
 		})
 	}
+	// The final package, authentic, where the range says that the stream goes on.
+	whole := seal(t, bytes.Repeat(marker, stream.PayloadSize/len(marker)+1)[:stream.PayloadSize], nil)
+	check("range that goes on", func() {
+		r := must(stream.NewRangeReader(testKey, bytes.NewReader(whole), stream.Range{Length: stream.PackageSize, Skip: 100, N: 5000}, nil))
+		if n, err := r.Read(make([]byte, 100)); n > 0 || !errors.Is(err, stream.ErrTampered) {
+			t.Fatalf("range that goes on: %d bytes, error %v", n, err)
+		}
+	})
 	if !found["range"] {
 		t.Error("range: no used buffer came back: this test has seen nothing")
 	}
