@@ -146,7 +146,8 @@ func (s *source) putBack(b []byte) {
 		b = append(b, *s.back...)
 	}
 	if len(b) > 0 {
-		s.back = &b
+		kept := b // b itself would be on the heap even if there is nothing to keep
+		s.back = &kept
 	}
 }
 

@@ -117,6 +117,8 @@ var ErrOpen = errors.New("aead: message authentication failed")
 
 // A Key is an expanded key for one cipher. It may be used by several goroutines
 // at once. It takes more than 2 KiB: keep it where it is and pass its address.
+// Nobody may write to the input of a call while that runs: ciphertext is read to be
+// authenticated and once more to be decrypted, by crypto/cipher as by our kernels.
 // It holds secrets, so keep it behind two pointers in whatever package fmt could
 // be given (package fmt follows one for some verbs, in unexported fields too).
 type Key struct {
