@@ -1,6 +1,10 @@
 package stream
 
-import "github.com/objseal/objseal/internal/aead"
+import (
+	"reflect"
+
+	"github.com/objseal/objseal/internal/aead"
+)
 
 // FixNonce makes every stream begun until restore is called use this nonce.
 func FixNonce(nonce [nonceSize]byte) (restore func()) {
@@ -25,11 +29,26 @@ func SealPackage(key []byte, c Cipher, nonce [nonceSize]byte, number uint32, fin
 	return pkg
 }
 
-// BufferSize returns how many bytes of pooled memory each holds.
-func (r *EncryptReader) BufferSize() int { return len(r.buf.bytes()) }
-func (r *DecryptReader) BufferSize() int { return len(r.in.buf.bytes()) }
-func (w *EncryptWriter) BufferSize() int { return len(w.buf.bytes()) }
-func (w *DecryptWriter) BufferSize() int { return len(w.in.buf.bytes()) }
+// BufferSize returns how many bytes of pooled memory each holds, beside its state.
+func (r *EncryptReader) BufferSize() int {
+	return held(r.state, func(s *encryptReader) *buffer { return &s.buf })
+}
+func (r *DecryptReader) BufferSize() int {
+	return held(r.state, func(s *decryptReader) *buffer { return &s.in.buf })
+}
+func (w *EncryptWriter) BufferSize() int {
+	return held(w.state, func(s *encryptWriter) *buffer { return &s.buf })
+}
+func (w *DecryptWriter) BufferSize() int {
+	return held(w.state, func(s *decryptWriter) *buffer { return &s.in.buf })
+}
+
+func held[T any](state hidden[T], buf func(*T) *buffer) int {
+	if state.isNone() {
+		return 0
+	}
+	return len(buf(state.get()).bytes())
+}
 
 // TakePooled takes up to n buffers of each size out of the pools.
 func TakePooled(n int) [][]byte {
@@ -40,11 +59,25 @@ func TakePooled(n int) [][]byte {
 	return all
 }
 
-func (r *DecryptReader) HoldsKey() bool { return r.in.holdsKey() }
-func (w *DecryptWriter) HoldsKey() bool { return w.in.holdsKey() }
+// TakeStates takes a state of each kind out of the pools, and tells whether that is empty.
+func TakeStates() map[string]bool {
+	return map[string]bool{
+		"EncryptReader": isEmpty(encryptReaders.take()),
+		"DecryptReader": isEmpty(decryptReaders.take()),
+		"EncryptWriter": isEmpty(encryptWriters.take()),
+		"DecryptWriter": isEmpty(decryptWriters.take()),
+	}
+}
 
-func (r *EncryptReader) HoldsKey() bool { return !r.sealer.key.isNone() }
-func (w *EncryptWriter) HoldsKey() bool { return !w.sealer.key.isNone() }
+func isEmpty[T any](state hidden[T]) bool { return reflect.ValueOf(*state.get()).IsZero() }
+
+// HoldsKey tells whether each can still use a key.
+func (r *EncryptReader) HoldsKey() bool { return !r.state.isNone() && r.state.get().sealer.holdsKey() }
+func (r *DecryptReader) HoldsKey() bool { return !r.state.isNone() && r.state.get().in.holdsKey() }
+func (w *EncryptWriter) HoldsKey() bool { return !w.state.isNone() && w.state.get().sealer.holdsKey() }
+func (w *DecryptWriter) HoldsKey() bool { return !w.state.isNone() && w.state.get().in.holdsKey() }
+
+func (s *sealer) holdsKey() bool { return !s.key.isNone() }
 
 func (in *intake) holdsKey() bool {
 	s := &in.opener.suite

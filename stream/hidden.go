@@ -2,7 +2,8 @@ package stream
 
 import "sync"
 
-// A hidden holds a secret of a stream, in memory that comes from a pool. Whoever
+// A hidden holds what a stream needs up to its end, secrets above all, in memory that
+// comes from a pool. Whoever
 // takes one gives it back once, wiped; a stream that is dropped halfway leaves it to
 // the collector. The zero hidden is none.
 //
@@ -50,4 +51,11 @@ func (p *pool[T]) give(h hidden[T]) {
 	m := *h.p
 	m.use++
 	p.Put(m)
+}
+
+// end zeroes what h holds, which has no secret of its own any more, and gives it back.
+func (p *pool[T]) end(h *hidden[T]) {
+	*h.get() = *new(T)
+	p.give(*h)
+	*h = hidden[T]{}
 }

@@ -45,3 +45,60 @@ func TestCopyOfAnEndedStream(t *testing.T) {
 		}()
 	}
 }
+
+// What a stream needed is not kept behind its end: not its source or destination, which
+// may be large, and no plaintext.
+func TestPooledStatesAreEmpty(t *testing.T) {
+	plain := plaintext(stream.PayloadSize + 100)
+	sealed := seal(t, plain, nil)
+	damaged := bytes.Clone(sealed)
+	damaged[len(damaged)-1] ^= 1
+	for range 5 { // the race detector has pools forget things
+		stream.TakeStates()
+		io.Copy(io.Discard, must(stream.NewEncryptReader(testKey, bytes.NewReader(plain), nil)))
+		ew := must(stream.NewEncryptWriter(testKey, io.Discard, nil))
+		must(ew.ReadFrom(bytes.NewReader(plain)))
+		ew.Close()
+		for _, in := range [][]byte{sealed, damaged} {
+			io.Copy(io.Discard, must(stream.NewDecryptReader(testKey, bytes.NewReader(in), nil)))
+			dw := must(stream.NewDecryptWriter(testKey, io.Discard, nil))
+			dw.ReadFrom(bytes.NewReader(in))
+			dw.Close()
+			for name, empty := range stream.TakeStates() {
+				if !empty {
+					t.Errorf("%s: the state of an ended stream is not empty", name)
+				}
+			}
+		}
+	}
+}
+
+// panicky panics at its first Write.
+type panicky struct{ calls int }
+
+func (p *panicky) Write(b []byte) (int, error) {
+	if p.calls++; p.calls == 1 {
+		panic("destination")
+	}
+	return len(b), nil
+}
+
+// The final package was not written, and may not be for all that Close knows.
+func TestPanicAtClose(t *testing.T) {
+	w := must(stream.NewEncryptWriter(testKey, &panicky{}, nil))
+	must(w.Write(plaintext(100)))
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("the panic of the destination is gone")
+			}
+		}()
+		w.Close()
+	}()
+	if err := w.Close(); err == nil {
+		t.Error("a second Close says that the stream is whole")
+	}
+	if _, err := w.Write(plaintext(1)); err == nil {
+		t.Error("it can be written to")
+	}
+}

@@ -71,20 +71,23 @@ func NewRangeReader(key []byte, src io.Reader, r Range, o *Options) (*DecryptRea
 	case o != nil && o.Sequence != 0:
 		return nil, fmt.Errorf("%w: Sequence is that of the range", ErrInvalidOptions)
 	}
-	d := &DecryptReader{skip: r.Skip, left: r.N}
-	d.src.begin(src)
-	op := &d.in.opener
-	if err := op.begin(key, o); err != nil {
+	d, err := NewDecryptReader(key, src, o)
+	if err != nil {
 		return nil, err
 	}
+	s := d.state.get()
+	op := &s.in.opener
 	op.at(uint64(r.Sequence), r.Offset)
 	if err := op.endAt(packages(r.Length, PackageSize), r.Final); err != nil {
-		op.suite.wipe()
+		s.stop(err)
+		d.leave(s)
 		return nil, err
 	}
-	d.src.limit = r.Length
+	s.src.limit = r.Length
+	s.skip, s.left = r.Skip, r.N
 	if r.Length == 0 {
-		d.stop(io.EOF)
+		s.stop(io.EOF)
+		d.leave(s)
 	}
 	return d, nil
 }

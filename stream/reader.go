@@ -8,6 +8,14 @@ import (
 // EncryptReader reads plaintext and gives the stream that protects it. Use one
 // from one goroutine at a time.
 type EncryptReader struct {
+	state hidden[encryptReader]
+	err   error // what Read returns when there is no state any more
+}
+
+var encryptReaders pool[encryptReader]
+
+// An encryptReader is what an EncryptReader needs up to its end.
+type encryptReader struct {
 	sealer sealer
 	src    source
 	buf    buffer
@@ -24,17 +32,51 @@ type EncryptReader struct {
 // An error of src is passed on, and the package that it interrupted is not
 // given: a stream that is complete means that src was.
 func NewEncryptReader(key []byte, src io.Reader, o *Options) (*EncryptReader, error) {
-	r := new(EncryptReader)
-	r.src.begin(src)
-	if err := r.sealer.begin(key, o); err != nil {
+	state := encryptReaders.take()
+	s := state.get()
+	if err := s.sealer.begin(key, o); err != nil {
+		encryptReaders.give(state)
 		return nil, err
 	}
-	return r, nil
+	s.src.begin(src)
+	return &EncryptReader{state: state}, nil
 }
 
 // Read implements io.Reader. It gives one package a call at most; a p of
 // PackageSize bytes or more saves a copy.
 func (r *EncryptReader) Read(p []byte) (int, error) {
+	if r.err != nil {
+		return 0, r.err
+	}
+	s := r.state.get()
+	n, err := s.read(p)
+	r.leave(s)
+	return n, err
+}
+
+// WriteTo implements io.WriterTo: it writes the rest of the stream to dst. After
+// an error of dst the reader goes on behind what dst took.
+func (r *EncryptReader) WriteTo(dst io.Writer) (int64, error) {
+	if r.err != nil {
+		return 0, eofIsNil(r.err)
+	}
+	s := r.state.get()
+	n, err := s.writeTo(dst)
+	r.leave(s)
+	return n, err
+}
+
+// leave drops the state if nothing comes any more.
+func (r *EncryptReader) leave(s *encryptReader) {
+	if s.err != nil && len(s.out) == 0 {
+		r.err = s.err
+		s.end() // it has not ended if something panicked
+		s.buf.release()
+		encryptReaders.end(&r.state)
+	}
+}
+
+func (r *encryptReader) read(p []byte) (int, error) {
 	if len(r.out) == 0 && r.err == nil && len(p) > 0 {
 		if len(p) >= PackageSize {
 			if pkg := r.nextInto(p[:PackageSize]); len(pkg) > 0 {
@@ -52,9 +94,7 @@ func (r *EncryptReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// WriteTo implements io.WriterTo: it writes the rest of the stream to dst. After
-// an error of dst the reader goes on behind what dst took.
-func (r *EncryptReader) WriteTo(dst io.Writer) (int64, error) {
+func (r *encryptReader) writeTo(dst io.Writer) (int64, error) {
 	var written int64
 	first := r.sealer.next
 	for {
@@ -83,7 +123,7 @@ func (r *EncryptReader) WriteTo(dst io.Writer) (int64, error) {
 }
 
 // consume drops n bytes of out, and the buffer with the stream's last one.
-func (r *EncryptReader) consume(n int) {
+func (r *encryptReader) consume(n int) {
 	r.out = r.out[n:]
 	if len(r.out) == 0 && r.err != nil {
 		r.buf.release()
@@ -92,7 +132,7 @@ func (r *EncryptReader) consume(n int) {
 
 // next seals the next package in the pooled buffer. Without one it returns nil and
 // r.err is set; r.err is also set with the final one.
-func (r *EncryptReader) next() []byte {
+func (r *encryptReader) next() []byte {
 	b := r.buf.atLeast(smallSize, 0)
 	b, n := fillPayload(&r.src, &r.buf, b, r.begin(b))
 	r.buf.holds(HeaderSize, HeaderSize+n)
@@ -105,7 +145,7 @@ func (r *EncryptReader) next() []byte {
 }
 
 // nextInto is next for a buffer of the caller, of PackageSize bytes.
-func (r *EncryptReader) nextInto(b []byte) []byte {
+func (r *encryptReader) nextInto(b []byte) []byte {
 	r.buf.release()
 	b, n := fillPayload(&r.src, nil, b, r.begin(b))
 	pkg := r.sealFront(b, n)
@@ -116,7 +156,7 @@ func (r *EncryptReader) nextInto(b []byte) []byte {
 }
 
 // begin puts the byte read ahead to its place in the next package.
-func (r *EncryptReader) begin(b []byte) int {
+func (r *encryptReader) begin(b []byte) int {
 	if !r.more {
 		return 0
 	}
@@ -127,7 +167,7 @@ func (r *EncryptReader) begin(b []byte) int {
 
 // sealFront seals in place the payload that stands in b, of n bytes, the last
 // of which is the one read ahead if n > PayloadSize.
-func (r *EncryptReader) sealFront(b []byte, n int) []byte {
+func (r *encryptReader) sealFront(b []byte, n int) []byte {
 	final := n <= PayloadSize
 	if final {
 		if r.err = r.src.end(); n == 0 || r.err != io.EOF {
@@ -149,7 +189,7 @@ func (r *EncryptReader) sealFront(b []byte, n int) []byte {
 }
 
 // end drops the key.
-func (r *EncryptReader) end() {
+func (r *encryptReader) end() {
 	r.sealer.end()
 	r.ahead = 0
 }
@@ -253,6 +293,14 @@ func (in *intake) release() {
 // DecryptReader reads a stream and gives its plaintext. Use one from one
 // goroutine at a time.
 type DecryptReader struct {
+	state hidden[decryptReader]
+	err   error // what Read returns when there is no state any more
+}
+
+var decryptReaders pool[decryptReader]
+
+// A decryptReader is what a DecryptReader needs up to its end.
+type decryptReader struct {
 	in    intake
 	src   source
 	plain []byte // of in.buf: authentic, not yet handed out
@@ -270,17 +318,51 @@ type DecryptReader struct {
 // the packages in front of the bad one have been given by then. Only io.EOF
 // confirms the whole.
 func NewDecryptReader(key []byte, src io.Reader, o *Options) (*DecryptReader, error) {
-	r := &DecryptReader{left: -1}
-	r.src.begin(src)
-	if err := r.in.opener.begin(key, o); err != nil {
+	state := decryptReaders.take()
+	s := state.get()
+	if err := s.in.opener.begin(key, o); err != nil {
+		decryptReaders.give(state)
 		return nil, err
 	}
-	return r, nil
+	s.src.begin(src)
+	s.left = -1
+	return &DecryptReader{state: state}, nil
 }
 
 // Read implements io.Reader. It gives one package a call at most; a p of
 // PayloadSize bytes or more saves a copy.
 func (r *DecryptReader) Read(p []byte) (int, error) {
+	if r.err != nil {
+		return 0, r.err
+	}
+	s := r.state.get()
+	n, err := s.read(p)
+	r.leave(s)
+	return n, err
+}
+
+// WriteTo implements io.WriterTo: it writes the rest of the plaintext to dst.
+// After an error of dst the reader goes on behind what dst took.
+func (r *DecryptReader) WriteTo(dst io.Writer) (int64, error) {
+	if r.err != nil {
+		return 0, eofIsNil(r.err)
+	}
+	s := r.state.get()
+	n, err := s.writeTo(dst)
+	r.leave(s)
+	return n, err
+}
+
+// leave drops the state if nothing comes any more.
+func (r *DecryptReader) leave(s *decryptReader) {
+	if s.err != nil && len(s.plain) == 0 {
+		r.err = s.err
+		s.in.release() // it was not if something panicked
+		decryptReaders.end(&r.state)
+	}
+}
+
+func (r *decryptReader) read(p []byte) (int, error) {
 	for len(r.plain) == 0 {
 		if r.err != nil || len(p) == 0 {
 			return 0, r.err
@@ -294,9 +376,7 @@ func (r *DecryptReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// WriteTo implements io.WriterTo: it writes the rest of the plaintext to dst.
-// After an error of dst the reader goes on behind what dst took.
-func (r *DecryptReader) WriteTo(dst io.Writer) (int64, error) {
+func (r *decryptReader) writeTo(dst io.Writer) (int64, error) {
 	var written int64
 	first := r.in.opener.next
 	for {
@@ -335,7 +415,7 @@ func (r *DecryptReader) WriteTo(dst io.Writer) (int64, error) {
 }
 
 // wholePackages returns how many of the packages to come are wanted whole, at most.
-func (r *DecryptReader) wholePackages() int64 {
+func (r *decryptReader) wholePackages() int64 {
 	switch {
 	case r.skip > 0:
 		return 0
@@ -348,7 +428,7 @@ func (r *DecryptReader) wholePackages() int64 {
 // next opens the next package: straight into p, if all of its plaintext is
 // wanted and fits there, else in place. It returns how many bytes p got. If
 // there is no package, r.err is set.
-func (r *DecryptReader) next(p []byte) int {
+func (r *decryptReader) next(p []byte) int {
 	r.in.clearPart()
 	pkg, err := r.in.fetch(&r.src, true)
 	if err != nil {
@@ -387,7 +467,7 @@ func (r *DecryptReader) next(p []byte) int {
 }
 
 // consume drops n bytes of plain.
-func (r *DecryptReader) consume(n int) {
+func (r *decryptReader) consume(n int) {
 	r.plain = r.plain[n:]
 	r.took(n)
 }
@@ -395,7 +475,7 @@ func (r *DecryptReader) consume(n int) {
 // took counts n bytes handed out. If the source has nothing more and all is
 // handed out, the verdict is asked for at once, so that the buffer goes back
 // without a Read that may never come.
-func (r *DecryptReader) took(n int) {
+func (r *decryptReader) took(n int) {
 	if r.left > 0 {
 		r.left -= int64(n)
 	}
@@ -405,7 +485,7 @@ func (r *DecryptReader) took(n int) {
 }
 
 // stop ends the reader with err.
-func (r *DecryptReader) stop(err error) {
+func (r *decryptReader) stop(err error) {
 	r.err = err
 	r.in.release()
 }

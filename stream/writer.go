@@ -5,12 +5,21 @@ import "io"
 // EncryptWriter takes plaintext and writes the stream that protects it. Use one
 // from one goroutine at a time.
 type EncryptWriter struct {
+	state  hidden[encryptWriter]
+	err    error // what Write and Close return when there is no state any more
+	closed bool
+}
+
+var encryptWriters pool[encryptWriter]
+
+// An encryptWriter is what an EncryptWriter needs up to its end.
+type encryptWriter struct {
 	sealer sealer
 	dst    io.Writer
+	src    source // of a ReadFrom
 	buf    buffer
 	n      int // plaintext bytes that wait at buf[HeaderSize:], up to PayloadSize; Overhead fits too
 	err    error
-	closed bool
 }
 
 // NewEncryptWriter returns a writer of the stream that protects what is written
@@ -18,20 +27,83 @@ type EncryptWriter struct {
 // without it the stream is truncated. It fails with ErrInvalidKey,
 // ErrInvalidOptions or ErrFIPS.
 func NewEncryptWriter(key []byte, dst io.Writer, o *Options) (*EncryptWriter, error) {
-	w := &EncryptWriter{dst: dst}
-	if err := w.sealer.begin(key, o); err != nil {
+	state := encryptWriters.take()
+	s := state.get()
+	if err := s.sealer.begin(key, o); err != nil {
+		encryptWriters.give(state)
 		return nil, err
 	}
-	return w, nil
+	s.dst = dst
+	return &EncryptWriter{state: state}, nil
 }
 
 // Write implements io.Writer. Up to 64 KiB are held back until more comes or
 // Close is called, as only then it is known whether they are the last. The
 // count is of plaintext bytes that were sealed or are held.
 func (w *EncryptWriter) Write(p []byte) (int, error) {
-	if w.closed {
-		return 0, ErrClosed
+	s, err := w.open()
+	if err != nil {
+		return 0, err
 	}
+	n := s.write(p)
+	w.leave(s)
+	return n, w.err
+}
+
+// ReadFrom implements io.ReaderFrom: it takes all that src has as one Write. If
+// src fails the writer has failed, so that Close cannot end the stream as if
+// it were whole.
+func (w *EncryptWriter) ReadFrom(src io.Reader) (int64, error) {
+	s, err := w.open()
+	if err != nil {
+		return 0, err
+	}
+	n := s.readFrom(src)
+	w.leave(s)
+	return n, w.err
+}
+
+// Close writes the final package; it does not close the destination. A stream
+// without plaintext is zero bytes. A second Close returns what the first did.
+func (w *EncryptWriter) Close() error {
+	if w.closed || w.err != nil {
+		w.closed = true
+		return w.err
+	}
+	w.closed, w.err = true, errPanicked // it stays if a panic goes through here
+	s := w.state.get()
+	if s.err == nil && s.n > 0 {
+		s.flush(s.buf.bytes()[HeaderSize:HeaderSize+s.n], true)
+	}
+	w.drop(s)
+	return w.err
+}
+
+// open returns the state of a writer that can go on.
+func (w *EncryptWriter) open() (*encryptWriter, error) {
+	switch {
+	case w.closed:
+		return nil, ErrClosed
+	case w.err != nil:
+		return nil, w.err
+	}
+	return w.state.get(), nil
+}
+
+// leave drops the state if the writer has failed.
+func (w *EncryptWriter) leave(s *encryptWriter) {
+	if s.err != nil {
+		w.drop(s)
+	}
+}
+
+func (w *EncryptWriter) drop(s *encryptWriter) {
+	w.err = s.err
+	s.stop(s.err) // it has not stopped if all went well, or if something panicked
+	encryptWriters.end(&w.state)
+}
+
+func (w *encryptWriter) write(p []byte) int {
 	taken := 0
 	for w.err == nil && taken < len(p) {
 		rest := p[taken:]
@@ -50,35 +122,26 @@ func (w *EncryptWriter) Write(p []byte) (int, error) {
 			taken += n
 		}
 	}
-	return taken, w.err
+	return taken
 }
 
-// ReadFrom implements io.ReaderFrom: it takes all that src has as one Write. If
-// src fails the writer has failed, so that Close cannot end the stream as if
-// it were whole.
-func (w *EncryptWriter) ReadFrom(src io.Reader) (int64, error) {
-	if w.closed {
-		return 0, ErrClosed
-	}
-	var s source
-	s.begin(src)
+func (w *encryptWriter) readFrom(src io.Reader) int64 {
+	w.src.begin(src)
 	first := w.sealer.next
 	for w.err == nil {
 		if w.n == 1 && w.sealer.spreads(first) {
 			w.n, w.err = 0, errPanicked // it stays if a panic goes through here
-			shared := s                 // goroutines do not share what is on a stack
-			_, _, err := w.sealer.sealAll(&shared, w.buf.bytes()[HeaderSize], w.dst, w.sealer.workers)
-			s = shared
+			_, _, err := w.sealer.sealAll(&w.src, w.buf.bytes()[HeaderSize], w.dst, w.sealer.workers)
 			if w.err = err; err != nil {
 				w.stop(err)
 				break
 			}
 		}
-		b, n := fillPayload(&s, &w.buf, w.buf.atLeast(smallSize, HeaderSize+w.n), w.n)
+		b, n := fillPayload(&w.src, &w.buf, w.buf.atLeast(smallSize, HeaderSize+w.n), w.n)
 		if n <= PayloadSize {
 			w.hold(n)
-			if s.err != io.EOF {
-				w.stop(s.err)
+			if w.src.err != io.EOF {
+				w.stop(w.src.err)
 			}
 			break
 		}
@@ -88,32 +151,20 @@ func (w *EncryptWriter) ReadFrom(src io.Reader) (int64, error) {
 			w.hold(1)
 		}
 	}
-	return s.n, w.err
-}
-
-// Close writes the final package; it does not close the destination. A stream
-// without plaintext is zero bytes. A second Close returns what the first did.
-func (w *EncryptWriter) Close() error {
-	if w.closed {
-		return w.err
-	}
-	w.closed = true
-	if w.err == nil && w.n > 0 {
-		w.flush(w.buf.bytes()[HeaderSize:HeaderSize+w.n], true)
-	}
-	w.stop(w.err)
-	return w.err
+	n := w.src.n
+	w.src = source{}
+	return n
 }
 
 // hold notes that n bytes wait.
-func (w *EncryptWriter) hold(n int) {
+func (w *encryptWriter) hold(n int) {
 	w.n = n
 	w.buf.holds(HeaderSize, HeaderSize+n)
 }
 
 // flush seals the payload, which is that of the buffer or elsewhere while the
 // buffer is empty, and writes the package.
-func (w *EncryptWriter) flush(payload []byte, final bool) {
+func (w *encryptWriter) flush(payload []byte, final bool) {
 	b := w.buf.atLeast(len(payload)+Overhead, 0)
 	pkg, err := w.sealer.seal(b, payload, final)
 	if err == nil {
@@ -127,7 +178,7 @@ func (w *EncryptWriter) flush(payload []byte, final bool) {
 }
 
 // stop ends the writer with err and drops key and buffer.
-func (w *EncryptWriter) stop(err error) {
+func (w *encryptWriter) stop(err error) {
 	w.err = err
 	w.n = 0
 	w.sealer.end()
@@ -137,10 +188,19 @@ func (w *EncryptWriter) stop(err error) {
 // DecryptWriter takes a stream and writes its plaintext. Use one from one
 // goroutine at a time.
 type DecryptWriter struct {
-	in     intake
-	dst    io.Writer
-	err    error
+	state  hidden[decryptWriter]
+	err    error // what Write and Close return when there is no state any more
 	closed bool
+}
+
+var decryptWriters pool[decryptWriter]
+
+// A decryptWriter is what a DecryptWriter needs up to its end.
+type decryptWriter struct {
+	in  intake
+	dst io.Writer
+	src source // of a ReadFrom
+	err error
 }
 
 // NewDecryptWriter returns a writer of the plaintext of the stream that is
@@ -148,20 +208,85 @@ type DecryptWriter struct {
 // stream was whole: its error must not be ignored. It fails with ErrInvalidKey
 // or ErrInvalidOptions.
 func NewDecryptWriter(key []byte, dst io.Writer, o *Options) (*DecryptWriter, error) {
-	w := &DecryptWriter{dst: dst}
-	if err := w.in.opener.begin(key, o); err != nil {
+	state := decryptWriters.take()
+	s := state.get()
+	if err := s.in.opener.begin(key, o); err != nil {
+		decryptWriters.give(state)
 		return nil, err
 	}
-	return w, nil
+	s.dst = dst
+	return &DecryptWriter{state: state}, nil
 }
 
 // Write implements io.Writer. The plaintext of a package is written when the
 // package is whole; the count is of ciphertext bytes that were opened or
 // are held.
 func (w *DecryptWriter) Write(p []byte) (int, error) {
-	if w.closed {
-		return 0, ErrClosed
+	s, err := w.open()
+	if err != nil {
+		return 0, err
 	}
+	n := s.write(p)
+	w.leave(s)
+	return n, w.err
+}
+
+// ReadFrom implements io.ReaderFrom: it takes all that src has as one Write. If
+// src fails the writer has failed.
+func (w *DecryptWriter) ReadFrom(src io.Reader) (int64, error) {
+	s, err := w.open()
+	if err != nil {
+		return 0, err
+	}
+	n := s.readFrom(src)
+	w.leave(s)
+	return n, w.err
+}
+
+// Close fails with ErrTruncated if the stream has not come to its end, and with
+// the writer's error if it has failed before. It does not close the
+// destination. A second Close returns what the first did.
+func (w *DecryptWriter) Close() error {
+	if w.closed || w.err != nil {
+		w.closed = true
+		return w.err
+	}
+	w.closed = true
+	s := w.state.get()
+	if s.err == nil {
+		// No whole package waits, so cut has only the end to judge.
+		_, err := s.in.opener.cut(s.in.waiting(), true)
+		s.err = eofIsNil(err)
+	}
+	w.drop(s)
+	return w.err
+}
+
+// open returns the state of a writer that can go on.
+func (w *DecryptWriter) open() (*decryptWriter, error) {
+	switch {
+	case w.closed:
+		return nil, ErrClosed
+	case w.err != nil:
+		return nil, w.err
+	}
+	return w.state.get(), nil
+}
+
+// leave drops the state if the writer has failed.
+func (w *DecryptWriter) leave(s *decryptWriter) {
+	if s.err != nil {
+		w.drop(s)
+	}
+}
+
+func (w *DecryptWriter) drop(s *decryptWriter) {
+	w.err = s.err
+	s.stop(s.err) // it has not stopped if all went well, or if something panicked
+	decryptWriters.end(&w.state)
+}
+
+func (w *decryptWriter) write(p []byte) int {
 	taken := 0
 	for w.err == nil {
 		rest := p[taken:]
@@ -178,7 +303,7 @@ func (w *DecryptWriter) Write(p []byte) (int, error) {
 			w.stop(err)
 		case n > len(b): // wait for the rest of the package
 			if len(rest) == 0 {
-				return taken, nil
+				return taken
 			}
 			have := len(w.in.waiting())
 			more := min(len(rest), n-have)
@@ -196,24 +321,16 @@ func (w *DecryptWriter) Write(p []byte) (int, error) {
 			w.emit(w.in.openInPlace(b[:n]))
 		}
 	}
-	return taken, w.err
+	return taken
 }
 
-// ReadFrom implements io.ReaderFrom: it takes all that src has as one Write. If
-// src fails the writer has failed.
-func (w *DecryptWriter) ReadFrom(src io.Reader) (int64, error) {
-	if w.closed {
-		return 0, ErrClosed
-	}
-	var s source
-	s.begin(src)
+func (w *decryptWriter) readFrom(src io.Reader) int64 {
+	w.src.begin(src)
 	first := w.in.opener.next
 	for w.err == nil {
 		if w.in.opener.spreads(first) {
 			w.err = errPanicked // it stays if a panic goes through here
-			shared := s
-			_, _, err, tampered := w.in.openAll(&shared, MaxPackages, w.dst)
-			s = shared
+			_, _, err, tampered := w.in.openAll(&w.src, MaxPackages, w.dst)
 			if err == nil {
 				err = tampered
 			}
@@ -222,7 +339,7 @@ func (w *DecryptWriter) ReadFrom(src io.Reader) (int64, error) {
 				break
 			}
 		}
-		pkg, err := w.in.fetch(&s, false)
+		pkg, err := w.in.fetch(&w.src, false)
 		if err == io.EOF {
 			break
 		}
@@ -232,27 +349,13 @@ func (w *DecryptWriter) ReadFrom(src io.Reader) (int64, error) {
 		}
 		w.emit(w.in.openInPlace(pkg))
 	}
-	return s.n, w.err
-}
-
-// Close fails with ErrTruncated if the stream has not come to its end, and with
-// the writer's error if it has failed before. It does not close the
-// destination. A second Close returns what the first did.
-func (w *DecryptWriter) Close() error {
-	if w.closed {
-		return w.err
-	}
-	w.closed = true
-	if w.err == nil {
-		// No whole package waits, so cut has only the end to judge.
-		_, err := w.in.opener.cut(w.in.waiting(), true)
-		w.stop(eofIsNil(err))
-	}
-	return w.err
+	n := w.src.n
+	w.src = source{}
+	return n
 }
 
 // emit writes what was opened, if err does not tell that it was not.
-func (w *DecryptWriter) emit(plain []byte, err error) {
+func (w *decryptWriter) emit(plain []byte, err error) {
 	if err == nil {
 		_, err = writeAll(w.dst, plain)
 	}
@@ -262,7 +365,7 @@ func (w *DecryptWriter) emit(plain []byte, err error) {
 }
 
 // stop ends the writer with err.
-func (w *DecryptWriter) stop(err error) {
+func (w *decryptWriter) stop(err error) {
 	w.err = err
 	w.in.release()
 }
