@@ -78,26 +78,26 @@ func expand(wide bool) (c code) {
 
 	// Round keys. Key i is made of key i-2, whose words are summed up from the
 	// left, and of the last word of key i-1 behind the S-box: AESENCLAST of four
-	// equal columns is the S-box alone. H is encrypted on the way.
-	const h, t, sum, zero = "X2", "X3", "X4", "X5"
-	c.op("VPXOR %s, %s, %s", zero, zero, zero)
+	// equal columns is the S-box, and adds the sums. So what has to wait for key i-1
+	// is a shuffle and a round. H is encrypted on the way.
+	const h, t, rotate = "X2", "X3", "X7"
+	c.op("VMOVDQU rotateLast<>(SB), %s", rotate)
 	for i := range rounds + 1 {
 		k, last := fmt.Sprintf("X%d", i%2), fmt.Sprintf("X%d", (i+1)%2)
 		if i < 2 {
 			c.op("VMOVDQU %d(SI), %s", 16*i, k)
 		} else {
-			c.op("VPSLLDQ $4, %s, %s", k, sum)
-			c.op("VPXOR %s, %s, %s", sum, k, k)
-			c.op("VPSLLDQ $8, %s, %s", k, sum)
-			c.op("VPXOR %s, %s, %s", sum, k, k)
+			rcon := ""
 			if i%2 == 0 {
-				c.op("VPSHUFB rotateLast<>(SB), %s, %s", last, t)
-				c.op("VAESENCLAST rcon<>+%d(SB), %s, %s", 16*(i/2-1), t, t)
+				rcon = fmt.Sprintf("rcon<>+%d(SB)", 16*(i/2-1))
+			}
+			c.add(sumWords(wide, k, rcon))
+			if i%2 == 0 {
+				c.op("VPSHUFB %s, %s, %s", rotate, last, t)
 			} else {
 				c.op("VPSHUFD $0xff, %s, %s", last, t)
-				c.op("VAESENCLAST %s, %s, %s", zero, t, t)
 			}
-			c.op("VPXOR %s, %s, %s", t, k, k)
+			c.op("VAESENCLAST %s, %s, %s", k, t, k)
 		}
 		if wide {
 			c.op("VSHUFI64X2 $0, Z%d, Z%d, Z6", i%2, i%2)
@@ -145,6 +145,24 @@ func expand(wide bool) (c code) {
 	c.add(storePowers('Z', 4, 0))
 	c.add(powers('Z', 4, 4))
 	return append(c, append(clearRegisters(16), "VZEROUPPER", "RET")...)
+}
+
+// sumWords adds to each word of k those on its left, and rcon if there is one.
+func sumWords(wide bool, k, rcon string) (c code) {
+	c.op("VPSLLDQ $4, %s, X8", k)
+	c.op("VPSLLDQ $8, %s, X9", k)
+	c.op("VPSLLDQ $12, %s, X10", k)
+	if rcon != "" {
+		c.op("VPXOR %s, X10, X10", rcon)
+	}
+	if wide {
+		c.op("VPTERNLOGD $0x96, X8, X9, %s", k)
+	} else {
+		c.op("VPXOR X8, X9, X9")
+		c.op("VPXOR X9, %s, %s", k, k)
+	}
+	c.op("VPXOR X10, %s, %s", k, k)
+	return c
 }
 
 // powers goes on from H^have … H^1, which are in registers 0 and up, lanes to each;
