@@ -141,7 +141,11 @@ func (e *envelope) sealNewObjectKey(ctx context.Context, client *kms.Client, r R
 		return objectKey{}, err
 	}
 	key := newObjectKey()
-	return key, e.sealObjectKey(ctx, client, r, n, key)
+	if err := e.sealObjectKey(ctx, client, r, n, key); err != nil {
+		key.Wipe()
+		return objectKey{}, err
+	}
+	return key, nil
 }
 
 // sealObjectKey asks for the external key of r and makes e that of key, sealed

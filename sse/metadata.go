@@ -225,12 +225,14 @@ func replaceEnvelope(m map[string]string, e *envelope) map[string]string {
 func (e *envelope) entries() map[string]string { return e.addTo(make(map[string]string, 8)) }
 
 func (e *envelope) addTo(m map[string]string) map[string]string {
-	m[metaIV] = encodeBase64(e.key.iv[:])
-	m[metaAlgorithm] = sealAlgorithm
-	m[sealedKeyEntry[e.method]] = encodeBase64(e.key.sealed[:])
+	sealedDataKey := e.sealedDataKey
+	if e.method == C {
+		sealedDataKey = nil
+	}
+	text := encodeBase64([3][]byte{e.key.iv[:], e.key.sealed[:], sealedDataKey})
+	m[metaIV], m[metaAlgorithm], m[sealedKeyEntry[e.method]] = text[0], sealAlgorithm, text[1]
 	if e.method != C {
-		m[metaKMSKeyID] = e.kmsKeyID
-		m[metaSealedDataKey] = encodeBase64(e.sealedDataKey)
+		m[metaKMSKeyID], m[metaSealedDataKey] = e.kmsKeyID, text[2]
 	}
 	if len(e.context) > 0 {
 		m[metaContext] = encodeContext(e.context)
@@ -238,10 +240,21 @@ func (e *envelope) addTo(m map[string]string) map[string]string {
 	return m
 }
 
-// encodeBase64 needs one allocation, where EncodeToString needs two.
-func encodeBase64(b []byte) string {
-	var room [128]byte
-	return string(base64.StdEncoding.AppendEncode(room[:0], b))
+// encodeBase64 needs one allocation for all values, which end up in one map anyway.
+func encodeBase64(values [3][]byte) (texts [3]string) {
+	var room [320]byte
+	var ends [len(texts)]int
+	b := room[:0]
+	for i, v := range values {
+		b = base64.StdEncoding.AppendEncode(b, v)
+		ends[i] = len(b)
+	}
+	all, begin := string(b), 0
+	for i := range values {
+		texts[i] = all[begin:ends[i]]
+		begin = ends[i]
+	}
+	return texts
 }
 
 // The two stream formats under an encrypted object that this package reads.

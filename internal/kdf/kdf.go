@@ -8,16 +8,21 @@
 package kdf
 
 import (
+	"bytes"
 	"crypto/fips140"
 	"crypto/hmac"
 	"crypto/sha256"
+	"crypto/subtle"
 )
 
 // Size is the length of a key and of what is derived from it, in bytes.
 const Size = sha256.Size
 
 // What the key is combined with, for the two runs of the hash.
-const innerPad, outerPad = 0x36, 0x5c
+var (
+	innerPad = [sha256.BlockSize]byte(bytes.Repeat([]byte{0x36}, sha256.BlockSize))
+	outerPad = [sha256.BlockSize]byte(bytes.Repeat([]byte{0x5c}, sha256.BlockSize))
+)
 
 // HMAC sets derived to the HMAC-SHA256 under key over the concatenation of parts.
 func HMAC(derived, key *[Size]byte, parts ...string) {
@@ -32,18 +37,15 @@ func HMAC(derived, key *[Size]byte, parts ...string) {
 	}
 	var block [sha256.BlockSize + Size]byte
 	defer clear(block[:])
-	copy(block[:], key[:])
 	pad := block[:sha256.BlockSize]
-	for i := range pad {
-		pad[i] ^= innerPad
-	}
+	copy(pad, innerPad[:])
+	subtle.XORBytes(pad, key[:], pad)
 	h := sha256.New()
 	h.Write(pad)
 	h.Write(message)
-	h.Sum(block[:sha256.BlockSize])
-	for i := range pad {
-		pad[i] ^= innerPad ^ outerPad
-	}
+	h.Sum(pad)
+	copy(pad, outerPad[:])
+	subtle.XORBytes(pad, key[:], pad)
 	*derived = sha256.Sum256(block[:])
 }
 
