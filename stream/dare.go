@@ -68,8 +68,9 @@ type sealer struct {
 	workers int
 }
 
-// begin makes s ready for a new stream. It is nothing before that, or if it fails.
-func (s *sealer) begin(key []byte, opts *Options) error {
+// begin makes s ready for a new stream. The longest payload has
+// longest bytes at most. It is nothing before that, or if it fails.
+func (s *sealer) begin(key []byte, opts *Options, longest int) error {
 	o, err := opts.orDefault()
 	if err != nil {
 		return err
@@ -82,7 +83,7 @@ func (s *sealer) begin(key []byte, opts *Options) error {
 	}
 	c := o.Cipher.resolve()
 	k := sealKeys.take()
-	if err := expand(k.get(), c.id(), (*[KeySize]byte)(key)); err != nil {
+	if err := expand(k.get(), c.id(), (*[KeySize]byte)(key), longest); err != nil {
 		sealKeys.give(k)
 		return fmt.Errorf("%w: %v", err, c)
 	}
@@ -153,13 +154,14 @@ type opener struct {
 	workers int32
 }
 
-// begin makes o ready for a stream. It is nothing before that, or if it fails.
-func (o *opener) begin(key []byte, opts *Options) error {
+// begin makes o ready for a stream whose longest payload has longest bytes at most. It is
+// nothing before that, or if it fails.
+func (o *opener) begin(key []byte, opts *Options, longest int) error {
 	settings, err := opts.orDefault()
 	if err != nil {
 		return err
 	}
-	if err := o.suite.begin(key); err != nil {
+	if err := o.suite.begin(key, longest); err != nil {
 		return err
 	}
 	o.allowEmpty, o.allowLegacy = settings.AllowEmpty, settings.AllowLegacy

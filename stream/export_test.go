@@ -17,7 +17,7 @@ func FixNonce(nonce [nonceSize]byte) (restore func()) {
 // may make.
 func SealPackage(key []byte, c Cipher, nonce [nonceSize]byte, number uint32, final bool, payload []byte) []byte {
 	var s sealer
-	if err := s.begin(key, &Options{Cipher: c, Sequence: number}); err != nil {
+	if err := s.begin(key, &Options{Cipher: c, Sequence: number}, len(payload)); err != nil {
 		panic(err)
 	}
 	copy(s.header[4:], nonce[:])

@@ -34,7 +34,7 @@ type encryptReader struct {
 func NewEncryptReader(key []byte, src io.Reader, o *Options) (*EncryptReader, error) {
 	state := encryptReaders.take()
 	s := state.get()
-	if err := s.sealer.begin(key, o); err != nil {
+	if err := s.sealer.begin(key, o, PayloadSize); err != nil {
 		encryptReaders.give(state)
 		return nil, err
 	}
@@ -320,7 +320,7 @@ type decryptReader struct {
 func NewDecryptReader(key []byte, src io.Reader, o *Options) (*DecryptReader, error) {
 	state := decryptReaders.take()
 	s := state.get()
-	if err := s.in.opener.begin(key, o); err != nil {
+	if err := s.in.opener.begin(key, o, PayloadSize); err != nil {
 		decryptReaders.give(state)
 		return nil, err
 	}

@@ -34,7 +34,7 @@ func NewDecryptReaderAt(key []byte, src io.ReaderAt, size int64, o *Options) (*D
 		return nil, err
 	}
 	var op opener
-	if err := op.begin(key, o); err != nil {
+	if err := op.begin(key, o, PayloadSize); err != nil {
 		return nil, err
 	}
 	op.suite.share()

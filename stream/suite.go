@@ -53,15 +53,15 @@ var (
 	openKeys pool[openKey]
 )
 
-// expand makes a key ready for a cipher, with the fastest kernel there is. In
-// FIPS 140-3 mode there is AES-256-GCM from crypto/cipher and nothing else, as in
-// crypto/tls.
-func expand(k *aead.Key, id byte, key *[KeySize]byte) error {
+// expand makes a key ready for a cipher, with the fastest kernel there is; no
+// payload is longer than longest. In FIPS 140-3 mode there is AES-256-GCM from
+// crypto/cipher and nothing else, as in crypto/tls.
+func expand(k *aead.Key, id byte, key *[KeySize]byte, longest int) error {
 	c := aead.Cipher(id)
 	if c == aead.ChaCha20Poly1305 && fips140.Enabled() {
 		return ErrFIPS
 	}
-	k.Init(c, c.Best(), key)
+	k.InitUpTo(c, c.Best(), key, longest)
 	return nil
 }
 
@@ -82,6 +82,7 @@ type openKey struct {
 	cipher   byte
 	ready    bool // expanded, for that cipher
 	shared   bool // by goroutines: nothing here changes any more
+	longest  int  // payload
 }
 
 // suite expands a key when it is asked for: which cipher a stream has is known
@@ -91,13 +92,15 @@ type suite struct {
 	others [2]hidden[aead.Key]
 }
 
-// begin makes s ready for a key. It is nothing before that, or if it fails.
-func (s *suite) begin(key []byte) error {
+// begin makes s ready for a key, to open payloads of longest bytes at most. It is nothing
+// before that, or if it fails.
+func (s *suite) begin(key []byte, longest int) error {
 	if len(key) != KeySize {
 		return ErrInvalidKey
 	}
 	s.key = openKeys.take()
-	s.key.get().key = [KeySize]byte(key)
+	k := s.key.get()
+	k.key, k.longest = [KeySize]byte(key), longest
 	return nil
 }
 
@@ -112,14 +115,14 @@ func (s *suite) aead(id byte) (*aead.Key, error) {
 	case k.ready && k.cipher == id:
 		return &k.expanded, nil
 	case !k.ready && !k.shared:
-		if err := expand(&k.expanded, id, &k.key); err != nil {
+		if err := expand(&k.expanded, id, &k.key, k.longest); err != nil {
 			return nil, err
 		}
 		k.cipher, k.ready = id, true
 		return &k.expanded, nil
 	case s.others[id].isNone():
 		other := sealKeys.take()
-		if err := expand(other.get(), id, &k.key); err != nil {
+		if err := expand(other.get(), id, &k.key, k.longest); err != nil {
 			sealKeys.give(other)
 			return nil, err
 		}

@@ -13,7 +13,7 @@ import (
 // ErrInvalidKey, ErrInvalidOptions, ErrFIPS or ErrTooLarge.
 func Seal(dst, key, plaintext []byte, o *Options) ([]byte, error) {
 	var s sealer
-	if err := s.begin(key, o); err != nil {
+	if err := s.begin(key, o, len(plaintext)); err != nil {
 		return nil, err
 	}
 	defer s.end()
@@ -65,7 +65,7 @@ func (s sealer) sealSpread(dst, plaintext []byte) error {
 // nil, and what it has written behind dst is cleared.
 func Open(dst, key, ciphertext []byte, o *Options) ([]byte, error) {
 	var op opener
-	if err := op.begin(key, o); err != nil {
+	if err := op.begin(key, o, max(0, len(ciphertext)-Overhead)); err != nil {
 		return nil, err
 	}
 	defer op.suite.wipe()

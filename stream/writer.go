@@ -29,7 +29,7 @@ type encryptWriter struct {
 func NewEncryptWriter(key []byte, dst io.Writer, o *Options) (*EncryptWriter, error) {
 	state := encryptWriters.take()
 	s := state.get()
-	if err := s.sealer.begin(key, o); err != nil {
+	if err := s.sealer.begin(key, o, PayloadSize); err != nil {
 		encryptWriters.give(state)
 		return nil, err
 	}
@@ -210,7 +210,7 @@ type decryptWriter struct {
 func NewDecryptWriter(key []byte, dst io.Writer, o *Options) (*DecryptWriter, error) {
 	state := decryptWriters.take()
 	s := state.get()
-	if err := s.in.opener.begin(key, o); err != nil {
+	if err := s.in.opener.begin(key, o, PayloadSize); err != nil {
 		decryptWriters.give(state)
 		return nil, err
 	}

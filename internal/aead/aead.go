@@ -18,6 +18,7 @@ import (
 	"crypto/fips140"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/objseal/objseal/internal/aesgcm"
@@ -131,10 +132,18 @@ type Key struct {
 
 // Init expands key for a kernel of c, which must be available.
 func (k *Key) Init(c Cipher, kernel Kernel, key *[KeySize]byte) {
+	k.InitUpTo(c, kernel, key, math.MaxInt)
+}
+
+// InitUpTo is Init for a key whose texts have longest bytes at most. It is faster where
+// these are short, as keys and digests are. A longer text may panic.
+func (k *Key) InitUpTo(c Cipher, kernel Kernel, key *[KeySize]byte, longest int) {
 	k.cipher, k.kernel = c, kernel
 	switch {
 	case kernel == Generic:
 		k.std = newGeneric(c, key)
+	case c == AES256GCM && longest <= aesgcm.ShortMessage:
+		k.gcm.InitShort(key, kernel == AVX512)
 	case c == AES256GCM:
 		k.gcm.Init(key, kernel == AVX512)
 	default:

@@ -116,7 +116,7 @@ func Seal(dst, key []byte, alg Algorithm, plaintext, ad []byte) []byte {
 	}
 	var k aead.Key
 	defer k.Wipe()
-	initAEAD(&k, alg, &sub)
+	initAEAD(&k, alg, &sub, len(plaintext))
 	k.Seal(dst[n:n], nonce, plaintext, ad) // the random nonce is safe: a sub-key seals once
 	return dst
 }
@@ -173,7 +173,7 @@ func (s sealed) open(dst, key []byte, alg Algorithm, ad []byte) ([]byte, error) 
 	}
 	var k aead.Key
 	defer k.Wipe()
-	initAEAD(&k, alg, &sub)
+	initAEAD(&k, alg, &sub, len(s.bytes))
 	out, err := k.Open(dst, s.nonce, s.bytes, ad)
 	if err != nil {
 		return nil, ErrNotAuthentic
@@ -204,13 +204,13 @@ func subKey(sub *[KeySize]byte, key []byte, alg Algorithm, iv []byte) error {
 	return errors.New("dek: unknown algorithm")
 }
 
-// initAEAD makes a sub-key ready for the AEAD of alg.
-func initAEAD(k *aead.Key, alg Algorithm, sub *[KeySize]byte) {
+// initAEAD makes a sub-key ready for the AEAD of alg and one text of longest bytes at most.
+func initAEAD(k *aead.Key, alg Algorithm, sub *[KeySize]byte, longest int) {
 	c := aead.AES256GCM
 	if alg == ChaCha20 {
 		c = aead.ChaCha20Poly1305
 	}
-	k.Init(c, c.Best(), sub)
+	k.InitUpTo(c, c.Best(), sub, longest)
 }
 
 // oldSubKey derives a sub-key as KES did before March 2020 (KES spec section

@@ -38,18 +38,18 @@ type Subject interface {
 }
 
 // An Implementation is what the suite tests, and what it compares it with. Both
-// functions expand a key.
+// functions expand a key, New for texts of longest bytes at most.
 type Implementation struct {
-	New       func(key *[aead.KeySize]byte) Subject
+	New       func(key *[aead.KeySize]byte, longest int) Subject
 	Reference func(key *[aead.KeySize]byte) cipher.AEAD
 }
 
 // Kernel returns the implementation of c by k.
 func Kernel(c aead.Cipher, k aead.Kernel) Implementation {
 	return Implementation{
-		New: func(key *[aead.KeySize]byte) Subject {
+		New: func(key *[aead.KeySize]byte, longest int) Subject {
 			s := new(aead.Key)
-			s.Init(c, k, key)
+			s.InitUpTo(c, k, key, longest)
 			return s
 		},
 		Reference: func(key *[aead.KeySize]byte) cipher.AEAD { return Reference(c, key) },
@@ -161,6 +161,7 @@ type Check struct {
 // Checks are the whole suite.
 var Checks = append([]Check{
 	{"every length", everyLength},
+	{"short texts", shortTexts},
 	{"long", long},
 	{"alignment", alignment},
 	{"associated data", associatedData},

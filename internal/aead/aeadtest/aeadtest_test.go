@@ -256,6 +256,11 @@ func TestDefects(t *testing.T) {
 				c.out[512] = 1
 			}
 		})},
+		{"short texts", "is wrong behind 64 bytes", after(func(c *call) {
+			if c.sealing && len(c.in) > 64 {
+				c.out[len(c.out)-1] ^= 1
+			}
+		})},
 		{"parts", "leaves a forgery", func(s Subject, _ *[aead.KeySize]byte) Subject { return keepsPart{s} }},
 		{"parts", "leaves the last byte", func(s Subject, _ *[aead.KeySize]byte) Subject { return shortPart{s} }},
 		{"goroutines", "keeps a nonce in the key", func(s Subject, _ *[aead.KeySize]byte) Subject { return &sharesNonces{Subject: s} }},
@@ -289,7 +294,7 @@ func TestDefects(t *testing.T) {
 			t.Run(c.String()+"/"+test.check+"/"+test.name, func(t *testing.T) {
 				i := slices.IndexFunc(Checks, func(c Check) bool { return c.Name == test.check })
 				n, failures := Checks[i].Run(Implementation{
-					New:       func(key *[aead.KeySize]byte) Subject { return test.spoil(sound.New(key), key) },
+					New:       func(key *[aead.KeySize]byte, longest int) Subject { return test.spoil(sound.New(key, longest), key) },
 					Reference: sound.Reference,
 				}, Seed(t))
 				if len(failures) == 0 {

@@ -21,6 +21,19 @@ func everyLength(r *checker) {
 	}
 }
 
+// shortTexts has keys that were expanded for texts up to a length, and all texts up to it.
+func shortTexts(r *checker) {
+	for longest := range 131 {
+		k := r.pairUpTo((*[aead.KeySize]byte)(r.bytes(aead.KeySize)), longest)
+		for n := range longest + 1 {
+			shapes := r.anyShapes()
+			plain, nonce := r.bytes(n), r.bytes(aead.NonceSize)
+			r.exchange(k, nonce, plain, r.bytes(4), shapes[:]...)
+			r.exchange(k, nonce, plain, r.bytes(r.rng.IntN(100)), shapes[r.rng.IntN(len(shapes))])
+		}
+	}
+}
+
 // long has lengths around multiples of vectors, of groups of them and of the
 // size of a package, and such that a call is cut into pieces.
 func long(r *checker) {

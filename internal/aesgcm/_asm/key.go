@@ -23,8 +23,9 @@ func keySchedule(p *program) {
 	}
 	p.constant("rcon", rcon...)
 
-	p.function("expandAVX512", "(k *expanded, key *[KeySize]byte)", 0, 16, expand(true))
-	p.function("expandAVX2", "(k *expanded, key *[KeySize]byte)", 0, 16, expand(false))
+	p.function("expandAVX512", "(k *expanded, key *[KeySize]byte)", 0, 16, expand(true, false))
+	p.function("expandAVX512Short", "(k *expanded, key *[KeySize]byte)", 0, 16, expand(true, true))
+	p.function("expandAVX2", "(k *expanded, key *[KeySize]byte)", 0, 16, expand(false, false))
 
 	// Wiping is a part of sealing a small object: a store after the other is faster
 	// than a call of the runtime's, which is made for any size.
@@ -71,8 +72,9 @@ func keySchedule(p *program) {
 
 // expand expands a key. The kernel on 512-bit vectors begins with what has just been
 // stored, and a load that spans two stores has to wait for both: so it gets all
-// that it loads at once stored at once.
-func expand(wide bool) (c code) {
+// that it loads at once stored at once. For short messages there are 8 powers: these
+// have that many blocks at most, and the others take as long as all the rest.
+func expand(wide, short bool) (c code) {
 	c.op("MOVQ k+0(FP), R8")
 	c.op("MOVQ key+8(FP), SI")
 
@@ -143,7 +145,12 @@ func expand(wide bool) (c code) {
 	c.op("VSHUFI64X2 $0, Z1, Z1, Z13")
 	c.op("VINSERTI64X4 $1, Y0, Z1, Z0")
 	c.add(storePowers('Z', 4, 0))
-	c.add(powers('Z', 4, 4))
+	if short {
+		c.add(product('Z', 0, 13, 1))
+		c.add(storePowers('Z', 8, 1))
+	} else {
+		c.add(powers('Z', 4, 4))
+	}
 	return append(c, append(clearRegisters(16), "VZEROUPPER", "RET")...)
 }
 
