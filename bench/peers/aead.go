@@ -31,6 +31,7 @@ var AEADs = []AEAD{
 	{Name: "objseal-fused", Ciphers: aead.Ciphers, New: newFused},
 	{Name: "objseal", Ciphers: aead.Ciphers, New: kernel(aead.Cipher.Best)},
 	{Name: "objseal-generic", Ciphers: aead.Ciphers, New: kernel(func(aead.Cipher) aead.Kernel { return aead.Generic })},
+	{Name: "objseal-avx", Ciphers: aesOnly, Missing: missing(aead.AVX), New: kernel(func(aead.Cipher) aead.Kernel { return aead.AVX })},
 	{Name: "objseal-avx2", Ciphers: aesOnly, Missing: missing(aead.AVX2), New: kernel(func(aead.Cipher) aead.Kernel { return aead.AVX2 })},
 	{Name: "cipher", Ciphers: aead.Ciphers, New: newStd},
 	{Name: "memcpy", Ciphers: aead.Ciphers, New: func(aead.Cipher, *[KeySize]byte) Sealer {

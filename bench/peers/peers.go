@@ -38,7 +38,8 @@ type Stream struct {
 // Streams are all implementations of sealed streams, the plain copy at the end.
 var Streams = []Stream{
 	{Name: "objseal", Ciphers: aead.Ciphers, Workers: parallel, New: newObjseal},
-	{Name: "objseal-generic", Ciphers: aead.Ciphers, Workers: parallel, New: newObjseal, Off: []cpu.Feature{cpu.AVX2, cpu.AVX512, cpu.IFMA}},
+	{Name: "objseal-generic", Ciphers: aead.Ciphers, Workers: parallel, New: newObjseal, Off: []cpu.Feature{cpu.AVX, cpu.AVX2, cpu.AVX512, cpu.IFMA}},
+	{Name: "objseal-avx", Ciphers: aesOnly, New: newObjseal, Off: []cpu.Feature{cpu.AVX2, cpu.AVX512, cpu.IFMA}, Missing: missing(aead.AVX)},
 	{Name: "objseal-avx2", Ciphers: aesOnly, New: newObjsealSeal, Off: []cpu.Feature{cpu.AVX512, cpu.IFMA}, Missing: missing(aead.AVX2)},
 	{Name: "objseal-readerat", Ciphers: aead.Ciphers, New: newObjsealReaderAt},
 	{Name: "sio", Ciphers: aead.Ciphers, New: newSIO},

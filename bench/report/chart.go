@@ -46,6 +46,7 @@ var looks = map[string]look{
 	"objseal":          {blue, vg.Points(3), nil, draw.CircleGlyph{}},
 	"objseal-fused":    {blue, vg.Points(3), dashed, draw.CircleGlyph{}},
 	"objseal-avx2":     {sky, vg.Points(1.8), dashed, draw.TriangleGlyph{}},
+	"objseal-avx":      {sky, vg.Points(1.2), dashed, draw.SquareGlyph{}},
 	"objseal-readerat": {sky, vg.Points(1.8), dashed, draw.TriangleGlyph{}},
 	"objseal-generic":  {sky, vg.Points(1.8), nil, draw.SquareGlyph{}},
 	"sio":              {red, vg.Points(1.8), nil, draw.PyramidGlyph{}},

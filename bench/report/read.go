@@ -153,7 +153,7 @@ func (s *section) put(at row, impl string, values []benchfmt.Value) {
 }
 
 // order is that of columns and lines: ours, then the peers, then the roof.
-var order = []string{"objseal-fused", "objseal", "objseal-avx2", "objseal-readerat", "objseal-generic", "sio", "sio-reader", "tink", "age", "cipher", "crypto-md5", "md5-simd", "copy", "memcpy"}
+var order = []string{"objseal-fused", "objseal", "objseal-avx2", "objseal-avx", "objseal-readerat", "objseal-generic", "sio", "sio-reader", "tink", "age", "cipher", "crypto-md5", "md5-simd", "copy", "memcpy"}
 
 func rank(impl string) int {
 	name, _, _ := strings.Cut(impl, " ")

@@ -60,6 +60,7 @@ type Kernel uint8
 
 const (
 	Generic Kernel = iota // crypto/cipher, golang.org/x/crypto
+	AVX                   // 128-bit vectors: AES-NI and PCLMULQDQ
 	AVX2                  // 256-bit vectors: VAES and VPCLMULQDQ
 	AVX512                // 512-bit vectors: VAES and VPCLMULQDQ, or IFMA for Poly1305
 )
@@ -68,6 +69,8 @@ func (k Kernel) String() string {
 	switch k {
 	case Generic:
 		return "generic"
+	case AVX:
+		return "avx"
 	case AVX2:
 		return "avx2"
 	case AVX512:
@@ -76,10 +79,21 @@ func (k Kernel) String() string {
 	return fmt.Sprintf("Kernel(%d)", uint8(k))
 }
 
+// lanes is how many blocks of AES a vector has.
+func (k Kernel) lanes() int {
+	switch k {
+	case AVX512:
+		return 4
+	case AVX2:
+		return 2
+	}
+	return 1
+}
+
 // Kernels returns all kernels of c, the slowest first, available or not.
 func (c Cipher) Kernels() []Kernel {
 	if c == AES256GCM {
-		return []Kernel{Generic, AVX2, AVX512}
+		return []Kernel{Generic, AVX, AVX2, AVX512}
 	}
 	return []Kernel{Generic, AVX512}
 }
@@ -92,6 +106,8 @@ func (c Cipher) Available(k Kernel) bool {
 		return true
 	case fips140.Enabled():
 		return false
+	case c == AES256GCM && k == AVX:
+		return aesgcm.Built && cpu.Has(cpu.AVX)
 	case c == AES256GCM && k == AVX2:
 		return aesgcm.Built && cpu.Has(cpu.AVX2)
 	case c == AES256GCM && k == AVX512:
@@ -109,6 +125,8 @@ func (c Cipher) Best() Kernel {
 		return AVX512
 	case c.Available(AVX2):
 		return AVX2
+	case c.Available(AVX):
+		return AVX
 	}
 	return Generic
 }
@@ -143,9 +161,9 @@ func (k *Key) InitUpTo(c Cipher, kernel Kernel, key *[KeySize]byte, longest int)
 	case kernel == Generic:
 		k.std = newGeneric(c, key)
 	case c == AES256GCM && longest <= aesgcm.ShortMessage:
-		k.gcm.InitShort(key, kernel == AVX512)
+		k.gcm.InitShort(key, kernel.lanes())
 	case c == AES256GCM:
-		k.gcm.Init(key, kernel == AVX512)
+		k.gcm.Init(key, kernel.lanes())
 	default:
 		k.chacha.Init(key)
 	}

@@ -21,7 +21,7 @@ const Built = true
 // It uses instructions for AES and for carry-less products, which take the same time for
 // all operands, where portable code would look up tables.
 type Key struct {
-	wide   bool
+	lanes  uint8 // how many blocks a vector of the kernel has
 	short  bool  // for messages up to ShortMessage
 	shift  uint8 // where in memory the expanded key begins: at a cache line
 	memory [unsafe.Sizeof(expanded{}) + cacheLine - 1]byte
@@ -61,6 +61,9 @@ func expandAVX512(k *expanded, key *[KeySize]byte)
 func expandAVX512Short(k *expanded, key *[KeySize]byte)
 
 //go:noescape
+func expandAVX(k *expanded, key *[KeySize]byte)
+
+//go:noescape
 func expandAVX2(k *expanded, key *[KeySize]byte)
 
 //go:noescape
@@ -87,31 +90,40 @@ func openAVX512Long(k *expanded, s *state, dst, src *byte, n, mode int)
 func authenticateAVX512(k *expanded, s *state, src *byte, n int)
 
 //go:noescape
+func sealAVX(k *expanded, s *state, dst, src *byte, n, mode int)
+
+//go:noescape
+func openAVX(k *expanded, s *state, dst, src *byte, n, mode int)
+
+//go:noescape
 func sealAVX2(k *expanded, s *state, dst, src *byte, n, mode int)
 
 //go:noescape
 func openAVX2(k *expanded, s *state, dst, src *byte, n, mode int)
 
-// Init expands key, for the kernel on 512-bit vectors if wide, else for that on
-// 256-bit ones.
-func (k *Key) Init(key *[KeySize]byte, wide bool) { k.init(key, wide, false) }
+// Init expands key, for the kernel on vectors of that many blocks: 1, 2 or 4.
+func (k *Key) Init(key *[KeySize]byte, lanes int) { k.init(key, lanes, false) }
 
-// InitShort is Init for texts of ShortMessage bytes at most. With 512-bit vectors that
+// InitShort is Init for texts of ShortMessage bytes at most. With vectors of 4 blocks that
 // takes half of the time.
-func (k *Key) InitShort(key *[KeySize]byte, wide bool) { k.init(key, wide, true) }
+func (k *Key) InitShort(key *[KeySize]byte, lanes int) { k.init(key, lanes, true) }
 
-func (k *Key) init(key *[KeySize]byte, wide, short bool) {
-	k.wide, k.short = wide, short
+func (k *Key) init(key *[KeySize]byte, lanes int, short bool) {
+	k.lanes, k.short = uint8(lanes), short
 	k.shift = uint8(-uintptr(unsafe.Pointer(&k.memory)) % cacheLine)
-	switch {
-	case wide && short:
-		expandAVX512Short(k.expanded(), key)
-	case wide:
-		expandAVX512(k.expanded(), key)
+	switch e := k.expanded(); {
+	case k.wide() && short:
+		expandAVX512Short(e, key)
+	case k.wide():
+		expandAVX512(e, key)
+	case lanes == 2:
+		expandAVX2(e, key)
 	default:
-		expandAVX2(k.expanded(), key)
+		expandAVX(e, key)
 	}
 }
+
+func (k *Key) wide() bool { return k.lanes == 4 }
 
 // Wipe clears the key.
 func (k *Key) Wipe() { wipe(k.expanded()) }
@@ -140,7 +152,7 @@ func (k *Key) OpenPackage(dst, src []byte, nonce *[NonceSize]byte, associated *[
 // what is between begin and end, which may be more.
 func (k *Key) OpenPackagePart(src []byte, nonce *[NonceSize]byte, associated *[4]byte, from, to int) (begin, end int, ok bool) {
 	n := len(src) - TagSize
-	if !k.wide || n < authenticateFrom || 4*(to-from) > n {
+	if !k.wide() || n < authenticateFrom || 4*(to-from) > n {
 		return 0, n, k.OpenPackage(src[:n], src, nonce, associated)
 	}
 	var s state
@@ -229,7 +241,7 @@ const piece = 64 << 10
 // pieces seals or opens n bytes of text.
 func (k *Key) pieces(s *state, dst, src []byte, n int, open bool) {
 	m, mode := piece, first
-	if k.wide {
+	if k.wide() {
 		m -= 32
 	}
 	for n > piece {
@@ -252,19 +264,23 @@ func (k *Key) run(s *state, dst, src []byte, n, mode int, open bool) {
 		panic("aesgcm: internal error: the key was expanded for short messages")
 	}
 	e, out, in := k.expanded(), unsafe.SliceData(dst), unsafe.SliceData(src)
-	long := k.wide && n >= longFrom && byte(s.counter[1]>>56) == 0
+	long := k.wide() && n >= longFrom && byte(s.counter[1]>>56) == 0
 	switch {
 	case long && open:
 		openAVX512Long(e, s, out, in, n, mode)
 	case long:
 		sealAVX512Long(e, s, out, in, n, mode)
-	case k.wide && open:
+	case k.wide() && open:
 		openAVX512(e, s, out, in, n, mode)
-	case k.wide:
+	case k.wide():
 		sealAVX512(e, s, out, in, n, mode)
-	case open:
+	case k.lanes == 2 && open:
 		openAVX2(e, s, out, in, n, mode)
-	default:
+	case k.lanes == 2:
 		sealAVX2(e, s, out, in, n, mode)
+	case open:
+		openAVX(e, s, out, in, n, mode)
+	default:
+		sealAVX(e, s, out, in, n, mode)
 	}
 }

@@ -7,8 +7,8 @@
 //
 // The environment variable OBJSEAL_CPU switches features off for a whole
 // process, to find out whether a fast path is at fault: a list such as
-// "noavx512,noavx2". The words are "no" and a [Feature]; noavx512 is noifma too.
-// It cannot switch anything on.
+// "noavx512,noavx2". The words are "no" and a [Feature]; noavx512 is noifma too, and
+// noavx is all that has to do with vectors. It cannot switch anything on.
 package cpu
 
 import (
@@ -28,6 +28,10 @@ const (
 	// fast and free of secret-dependent table look-ups.
 	AES Feature = "aes"
 
+	// AVX is AES and carry-less multiplication on 128-bit vectors (AES-NI, PCLMULQDQ,
+	// AVX).
+	AVX Feature = "avx"
+
 	// AVX2 is AES and carry-less multiplication on 256-bit vectors (VAES,
 	// VPCLMULQDQ, AVX2).
 	AVX2 Feature = "avx2"
@@ -46,12 +50,14 @@ var features, Unknown = detect(os.Getenv("OBJSEAL_CPU"))
 
 // answers has one for each feature. A struct, because they are asked for each time
 // a stream begins.
-type answers struct{ aes, avx2, avx512, ifma atomic.Bool }
+type answers struct{ aes, avx, avx2, avx512, ifma atomic.Bool }
 
 func (a *answers) of(f Feature) *atomic.Bool {
 	switch f {
 	case AES:
 		return &a.aes
+	case AVX:
+		return &a.avx
 	case AVX2:
 		return &a.avx2
 	case AVX512:
@@ -67,6 +73,7 @@ func (a *answers) of(f Feature) *atomic.Bool {
 func detect(off string) (*answers, []string) {
 	a := new(answers)
 	a.aes.Store(!purego && hasAES())
+	a.avx.Store(!purego && vector(cpuid.AESNI, cpuid.CLMUL, cpuid.AVX))
 	a.avx2.Store(!purego && vector(cpuid.VAES, cpuid.VPCLMULQDQ, cpuid.AVX2, cpuid.BMI2))
 	a.avx512.Store(!purego && wide(cpuid.VAES, cpuid.VPCLMULQDQ))
 	a.ifma.Store(!purego && wide(cpuid.AVX512IFMA))
@@ -79,8 +86,13 @@ func detect(off string) (*answers, []string) {
 			continue
 		}
 		answer.Store(false)
-		if answer == &a.avx512 {
+		switch answer {
+		case &a.avx512:
 			a.ifma.Store(false) // it has the same vectors
+		case &a.avx:
+			a.avx2.Store(false) // no processor has these without AVX
+			a.avx512.Store(false)
+			a.ifma.Store(false)
 		}
 	}
 	return a, unknown
@@ -126,7 +138,7 @@ func Disable(f Feature) (restore func()) {
 // [Disable] says so.
 func SwitchedOff() (off []Feature) {
 	here, _ := detect("")
-	for _, f := range []Feature{AES, AVX2, AVX512, IFMA} {
+	for _, f := range []Feature{AES, AVX, AVX2, AVX512, IFMA} {
 		if here.of(f).Load() && !Has(f) {
 			off = append(off, f)
 		}

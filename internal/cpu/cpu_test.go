@@ -22,7 +22,7 @@ func TestDisable(t *testing.T) {
 	}
 }
 
-var all = []cpu.Feature{cpu.AES, cpu.AVX2, cpu.AVX512, cpu.IFMA}
+var all = []cpu.Feature{cpu.AES, cpu.AVX, cpu.AVX2, cpu.AVX512, cpu.IFMA}
 
 // answers is what a process says of itself.
 type answers struct {
@@ -80,6 +80,7 @@ func TestSwitchedOff(t *testing.T) {
 		{"noavx512,noavx2,noifma", []cpu.Feature{cpu.AVX512, cpu.AVX2, cpu.IFMA}, nil},
 		{"noaes", []cpu.Feature{cpu.AES}, nil},
 		{"noavx2", []cpu.Feature{cpu.AVX2}, nil},
+		{"noavx", []cpu.Feature{cpu.AVX, cpu.AVX2, cpu.AVX512, cpu.IFMA}, nil},
 		{" noavx512, ,noavx512 ", []cpu.Feature{cpu.AVX512, cpu.IFMA}, nil},
 		{"noifma nosuch", []cpu.Feature{cpu.IFMA}, []string{"nosuch"}},
 		{"avx512", nil, []string{"avx512"}}, // nothing is switched on

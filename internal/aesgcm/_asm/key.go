@@ -23,9 +23,10 @@ func keySchedule(p *program) {
 	}
 	p.constant("rcon", rcon...)
 
-	p.function("expandAVX512", "(k *expanded, key *[KeySize]byte)", 0, 16, expand(true, false))
-	p.function("expandAVX512Short", "(k *expanded, key *[KeySize]byte)", 0, 16, expand(true, true))
-	p.function("expandAVX2", "(k *expanded, key *[KeySize]byte)", 0, 16, expand(false, false))
+	p.function("expandAVX512", "(k *expanded, key *[KeySize]byte)", 0, 16, expand(4, false))
+	p.function("expandAVX512Short", "(k *expanded, key *[KeySize]byte)", 0, 16, expand(4, true))
+	p.function("expandAVX2", "(k *expanded, key *[KeySize]byte)", 0, 16, expand(2, false))
+	p.function("expandAVX", "(k *expanded, key *[KeySize]byte)", 0, 16, expand(1, false))
 
 	// Wiping is a part of sealing a small object: a store after the other is faster
 	// than a call of the runtime's, which is made for any size.
@@ -70,11 +71,11 @@ func keySchedule(p *program) {
 	p.function("hashBlocks", "(k *expanded, hash *[2]uint64, data *byte, blocks int)", 0, 32, c)
 }
 
-// expand expands a key. The kernel on 512-bit vectors begins with what has just been
+// expand expands a key for a kernel with so many blocks to a vector. The kernel on 512-bit vectors begins with what has just been
 // stored, and a load that spans two stores has to wait for both: so it gets all
 // that it loads at once stored at once. For short messages there are 8 powers: these
 // have that many blocks at most, and the others take as long as all the rest.
-func expand(wide, short bool) (c code) {
+func expand(lanes int, short bool) (c code) {
 	c.op("MOVQ k+0(FP), R8")
 	c.op("MOVQ key+8(FP), SI")
 
@@ -93,7 +94,7 @@ func expand(wide, short bool) (c code) {
 			if i%2 == 0 {
 				rcon = fmt.Sprintf("rcon<>+%d(SB)", 16*(i/2-1))
 			}
-			c.add(sumWords(wide, k, rcon))
+			c.add(sumWords(lanes, k, rcon))
 			if i%2 == 0 {
 				c.op("VPSHUFB %s, %s, %s", rotate, last, t)
 			} else {
@@ -101,12 +102,15 @@ func expand(wide, short bool) (c code) {
 			}
 			c.op("VAESENCLAST %s, %s, %s", k, t, k)
 		}
-		if wide {
-			c.op("VSHUFI64X2 $0, Z%d, Z%d, Z6", i%2, i%2)
-			c.op("VMOVDQU64 Z6, %d(R8)", keyRounds+64*i)
-		} else {
+		switch lanes {
+		case 1:
+			c.op("VMOVDQU %s, %d(R8)", k, keyRounds+64*i)
+		case 2:
 			c.op("VINSERTI128 $1, %s, Y%d, Y6", k, i%2)
 			c.op("VMOVDQU Y6, %d(R8)", keyRounds+64*i)
+		case 4:
+			c.op("VSHUFI64X2 $0, Z%d, Z%d, Z6", i%2, i%2)
+			c.op("VMOVDQU64 Z6, %d(R8)", keyRounds+64*i)
 		}
 		switch i {
 		case 0:
@@ -133,9 +137,18 @@ func expand(wide, short bool) (c code) {
 	// all of them times the highest one doubles their number.
 	c.op("VMOVDQU poly<>(SB), Y14")
 	c.add(product('X', 8, 8, 0)) // H^2
+	if lanes == 1 {
+		c.add(product('X', 8, 0, 1), product('X', 0, 0, 2)) // H^3, H^4
+		c.add(storePowers('X', 1, 8), storePowers('X', 2, 0), storePowers('X', 3, 1), storePowers('X', 4, 2))
+		for i, power := range []int{8, 0, 1, 2, 3} { // a tail has 8 blocks and that of the lengths
+			c.add(product('X', power, 2, 3+i))
+			c.add(storePowers('X', 5+i, 3+i))
+		}
+		return append(c, append(clearRegisters(16), "VZEROUPPER", "RET")...)
+	}
 	c.op("VINSERTI128 $1, X0, Y0, Y13")
 	c.op("VINSERTI128 $1, X8, Y0, Y0")
-	if !wide {
+	if lanes == 2 {
 		c.add(storePowers('Y', 2, 0))
 		c.add(powers('Y', 2, 2))
 		return append(c, append(clearRegisters(16), "VZEROUPPER", "RET")...)
@@ -155,14 +168,14 @@ func expand(wide, short bool) (c code) {
 }
 
 // sumWords adds to each word of k those on its left, and rcon if there is one.
-func sumWords(wide bool, k, rcon string) (c code) {
+func sumWords(lanes int, k, rcon string) (c code) {
 	c.op("VPSLLDQ $4, %s, X8", k)
 	c.op("VPSLLDQ $8, %s, X9", k)
 	c.op("VPSLLDQ $12, %s, X10", k)
 	if rcon != "" {
 		c.op("VPXOR %s, X10, X10", rcon)
 	}
-	if wide {
+	if lanes == 4 {
 		c.op("VPTERNLOGD $0x96, X8, X9, %s", k)
 	} else {
 		c.op("VPXOR X8, X9, X9")

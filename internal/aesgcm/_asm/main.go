@@ -16,7 +16,8 @@ func main() {
 	for name, write := range map[string]func(*program){
 		"key_amd64.s":    keySchedule,
 		"avx512_amd64.s": avx512,
-		"avx2_amd64.s":   avx2,
+		"avx2_amd64.s":   narrowKernels(2),
+		"avx_amd64.s":    narrowKernels(1),
 	} {
 		p := &program{file: name}
 		write(p)
