@@ -33,9 +33,10 @@ func (b *buffer) atLeast(n, keep int) []byte {
 		large := largeBuffers.Get().(*[PackageSize]byte)
 		if b.small != nil {
 			copy(large[:keep], b.small[:])
-			from, to := b.from, b.to
-			b.release()
-			b.from, b.to = min(from, keep), min(to, keep)
+			clear(b.small[b.from:b.to])
+			smallBuffers.Put(b.small)
+			b.small = nil
+			b.from, b.to = min(b.from, keep), min(b.to, keep)
 		}
 		b.large = large
 	default:
@@ -69,17 +70,25 @@ func (b *buffer) holds(from, to int) {
 // isSealed notes that there is no plaintext any more.
 func (b *buffer) isSealed() { b.from, b.to = 0, 0 }
 
-// release gives the buffer back. Only what held plaintext is cleared: clearing
-// 64 KiB costs more than sealing a small object.
+// release clears the buffer and gives it back if it is large; a small one is kept for
+// another stream. Only what held plaintext is cleared: clearing 64 KiB costs more than
+// sealing a small object.
 func (b *buffer) release() {
 	clear(b.bytes()[b.from:b.to])
-	if b.small != nil {
-		smallBuffers.Put(b.small)
-	}
+	b.from, b.to = 0, 0
 	if b.large != nil {
 		largeBuffers.Put(b.large)
+		b.large = nil
 	}
-	*b = buffer{}
+}
+
+// drop is release, and keeps nothing.
+func (b *buffer) drop() {
+	b.release()
+	if b.small != nil {
+		smallBuffers.Put(b.small)
+		b.small = nil
+	}
 }
 
 var errInvalidRead = errors.New("stream: the source returned an impossible count from Read")

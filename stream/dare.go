@@ -60,16 +60,17 @@ var randomNonce = func() (n [nonceSize]byte) {
 
 // A sealer makes the packages of one stream, in order.
 type sealer struct {
-	key    hidden[aead.Key]
+	key    hidden[aead.Key] // or only memory for one
 	header [HeaderSize]byte // of a package that is not final; the length is set for each
 	next   uint64           // number of the next package
 	offset int64            // where it begins in the ciphertext
 
 	workers int
+	live    bool // there is a key
 }
 
-// begin makes s ready for a new stream. The longest payload has
-// longest bytes at most. It is nothing before that, or if it fails.
+// begin makes s ready for a new stream, whose longest payload has longest bytes at most. It
+// is empty before that, and stays so if it fails: both but for memory for a key.
 func (s *sealer) begin(key []byte, opts *Options, longest int) error {
 	o, err := opts.orDefault()
 	if err != nil {
@@ -82,25 +83,44 @@ func (s *sealer) begin(key []byte, opts *Options, longest int) error {
 		return fmt.Errorf("%w: encryption needs an AEAD that takes a nonce from its caller", ErrFIPS)
 	}
 	c := o.Cipher.resolve()
-	k := sealKeys.take()
-	if err := expand(k.get(), c.id(), (*[KeySize]byte)(key), longest); err != nil {
-		sealKeys.give(k)
+	if s.key.isNone() {
+		s.key = sealKeys.take()
+	}
+	if err := expand(s.key.get(), c.id(), (*[KeySize]byte)(key), longest); err != nil {
 		return fmt.Errorf("%w: %v", err, c)
 	}
-	s.key, s.next, s.workers = k, uint64(o.Sequence), o.Workers
+	s.live, s.next, s.workers = true, uint64(o.Sequence), o.Workers
 	s.header[0], s.header[1] = version20, c.id()
 	*(*[nonceSize]byte)(s.header[4:]) = randomNonce()
 	s.header[4] &^= finalFlag
 	return nil
 }
 
-// end drops the key, for copies too.
-func (s *sealer) end() { drop(&s.key) }
+// end ends the use of the key, by copies too, and keeps memory for another one.
+func (s *sealer) end() {
+	if s.live {
+		s.key.get().Wipe()
+		s.key.renew()
+		s.live = false
+	}
+}
+
+// drop is end, and keeps nothing.
+func (s *sealer) drop() {
+	s.end()
+	if !s.key.isNone() {
+		sealKeys.give(s.key)
+		s.key = hidden[aead.Key]{}
+	}
+}
 
 // seal writes the next package to the front of dst and returns it. The payload
 // has 1 to PayloadSize bytes, exactly PayloadSize unless final; it is
 // elsewhere or at dst[HeaderSize:] already. dst has room for Overhead more.
 func (s *sealer) seal(dst, payload []byte, final bool) ([]byte, error) {
+	if !s.live {
+		panic(givenBack)
+	}
 	if s.next >= MaxPackages {
 		return nil, &Error{int64(s.next), s.offset, ErrTooLarge, "a stream has 2^32 packages at most"}
 	}
@@ -155,7 +175,7 @@ type opener struct {
 }
 
 // begin makes o ready for a stream whose longest payload has longest bytes at most. It is
-// nothing before that, or if it fails.
+// empty before that, and stays so if it fails: both but for memory for a key.
 func (o *opener) begin(key []byte, opts *Options, longest int) error {
 	settings, err := opts.orDefault()
 	if err != nil {

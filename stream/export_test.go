@@ -50,26 +50,45 @@ func held[T any](state hidden[T], buf func(*T) *buffer) int {
 	return len(buf(state.get()).bytes())
 }
 
-// TakePooled takes up to n buffers of each size out of the pools.
+// TakePooled takes up to n buffers of each size out of the pools, and those that states
+// have which are there.
 func TakePooled(n int) [][]byte {
 	var all [][]byte
+	kept := func(b buffer) {
+		if b.small != nil {
+			all = append(all, b.small[:])
+		}
+	}
 	for range n {
 		all = append(all, smallBuffers.Get().(*[smallSize]byte)[:], largeBuffers.Get().(*[PackageSize]byte)[:])
+		kept(encryptReaders.take().get().buf)
+		kept(decryptReaders.take().get().in.buf)
+		kept(encryptWriters.take().get().buf)
+		kept(decryptWriters.take().get().in.buf)
 	}
 	return all
 }
 
-// TakeStates takes a state of each kind out of the pools, and tells whether that is empty.
+// TakeStates takes a state of each kind out of the pools, and tells whether that is empty
+// but for a small buffer and memory for a key, in which there is none.
 func TakeStates() map[string]bool {
+	er, dr, ew, dw := encryptReaders.take().get(), decryptReaders.take().get(), encryptWriters.take().get(), decryptWriters.take().get()
 	return map[string]bool{
-		"EncryptReader": isEmpty(encryptReaders.take()),
-		"DecryptReader": isEmpty(decryptReaders.take()),
-		"EncryptWriter": isEmpty(encryptWriters.take()),
-		"DecryptWriter": isEmpty(decryptWriters.take()),
+		"EncryptReader": isEmpty(er, &er.buf, &er.sealer.key),
+		"DecryptReader": isWiped(dr.in.opener.suite.key) && isEmpty(dr, &dr.in.buf, &dr.in.opener.suite.key),
+		"EncryptWriter": isEmpty(ew, &ew.buf, &ew.sealer.key),
+		"DecryptWriter": isWiped(dw.in.opener.suite.key) && isEmpty(dw, &dw.in.buf, &dw.in.opener.suite.key),
 	}
 }
 
-func isEmpty[T any](state hidden[T]) bool { return reflect.ValueOf(*state.get()).IsZero() }
+func isWiped(key hidden[openKey]) bool {
+	return key.isNone() || key.get().key == [KeySize]byte{} && !key.get().ready
+}
+
+func isEmpty[T, K any](state *T, buf *buffer, key *hidden[K]) bool {
+	buf.small, *key = nil, hidden[K]{}
+	return reflect.ValueOf(*state).IsZero()
+}
 
 // HoldsKey tells whether each can still use a key.
 func (r *EncryptReader) HoldsKey() bool { return !r.state.isNone() && r.state.get().sealer.holdsKey() }
@@ -77,11 +96,11 @@ func (r *DecryptReader) HoldsKey() bool { return !r.state.isNone() && r.state.ge
 func (w *EncryptWriter) HoldsKey() bool { return !w.state.isNone() && w.state.get().sealer.holdsKey() }
 func (w *DecryptWriter) HoldsKey() bool { return !w.state.isNone() && w.state.get().in.holdsKey() }
 
-func (s *sealer) holdsKey() bool { return !s.key.isNone() }
+func (s *sealer) holdsKey() bool { return s.live }
 
 func (in *intake) holdsKey() bool {
 	s := &in.opener.suite
-	return !s.key.isNone() || !s.others[0].isNone() || !s.others[1].isNone()
+	return s.live || !s.others[0].isNone() || !s.others[1].isNone()
 }
 
 // ParallelFrom makes several workers begin after n packages until restore is called.

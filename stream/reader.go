@@ -72,7 +72,7 @@ func (r *EncryptReader) leave(s *encryptReader) {
 		r.err = s.err
 		s.end() // it has not ended if something panicked
 		s.buf.release()
-		encryptReaders.end(&r.state)
+		encryptReaders.end(&r.state, encryptReader{sealer: sealer{key: s.sealer.key}, buf: buffer{small: s.buf.small}})
 	}
 }
 
@@ -290,6 +290,11 @@ func (in *intake) release() {
 	in.start, in.end = 0, 0
 }
 
+// empty returns an intake for another stream, with the memory of in, which was released.
+func (in *intake) empty() intake {
+	return intake{opener: opener{suite: suite{key: in.opener.suite.key}}, buf: buffer{small: in.buf.small}}
+}
+
 // DecryptReader reads a stream and gives its plaintext. Use one from one
 // goroutine at a time.
 type DecryptReader struct {
@@ -358,7 +363,7 @@ func (r *DecryptReader) leave(s *decryptReader) {
 	if s.err != nil && len(s.plain) == 0 {
 		r.err = s.err
 		s.in.release() // it was not if something panicked
-		decryptReaders.end(&r.state)
+		decryptReaders.end(&r.state, decryptReader{in: s.in.empty()})
 	}
 }
 

@@ -40,13 +40,13 @@ func NewDecryptReaderAt(key []byte, src io.ReaderAt, size int64, o *Options) (*D
 	op.suite.share()
 	if size == 0 {
 		if err := op.finish(); err != io.EOF {
-			op.suite.wipe()
+			op.suite.drop()
 			return nil, err
 		}
 	}
 	r := &DecryptReaderAt{src: src, sealed: size, size: plain, first: op.next}
 	if err := op.endAt(packages(size, PackageSize), true); err != nil {
-		op.suite.wipe()
+		op.suite.drop()
 		return nil, err
 	}
 	r.fresh = op
@@ -63,7 +63,7 @@ func (r *DecryptReaderAt) ReadAt(p []byte, off int64) (int, error) {
 		return 0, fmt.Errorf("%w: offset %d", ErrInvalidRange, off)
 	}
 	var buf buffer
-	defer buf.release()
+	defer buf.drop()
 	o, err := r.opener(&buf, off, len(p))
 	if err != nil {
 		return 0, err
@@ -261,7 +261,7 @@ func (s *readSeeker) read(p []byte) (int, error) {
 // drop gives the buffer back. The next Read takes another one.
 func (s *readSeeker) drop() {
 	s.plain = nil
-	s.buf.release()
+	s.buf.drop()
 }
 
 var errWhence = errors.New("stream: invalid whence")

@@ -65,16 +65,6 @@ func expand(k *aead.Key, id byte, key *[KeySize]byte, longest int) error {
 	return nil
 }
 
-// drop wipes an expanded key. What is dropped must not be used again, not by a copy
-// either.
-func drop(k *hidden[aead.Key]) {
-	if !k.isNone() {
-		k.get().Wipe()
-		sealKeys.give(*k)
-		*k = hidden[aead.Key]{}
-	}
-}
-
 // openKey is a key, and for one cipher the same expanded.
 type openKey struct {
 	key      [KeySize]byte
@@ -88,19 +78,22 @@ type openKey struct {
 // suite expands a key when it is asked for: which cipher a stream has is known
 // when its first package is there. Copies share the key.
 type suite struct {
-	key    hidden[openKey]
+	key    hidden[openKey] // or only memory for one
 	others [2]hidden[aead.Key]
+	live   bool // there is a key
 }
 
-// begin makes s ready for a key, to open payloads of longest bytes at most. It is nothing
-// before that, or if it fails.
+// begin makes s ready for a key, to open payloads of longest bytes at most.
 func (s *suite) begin(key []byte, longest int) error {
 	if len(key) != KeySize {
 		return ErrInvalidKey
 	}
-	s.key = openKeys.take()
+	if s.key.isNone() {
+		s.key = openKeys.take()
+	}
 	k := s.key.get()
 	k.key, k.longest = [KeySize]byte(key), longest
+	s.live = true
 	return nil
 }
 
@@ -110,6 +103,9 @@ func (s *suite) share() { s.key.get().shared = true }
 // aead returns the key expanded for a cipher. A stream has one; those of DARE 1.0
 // may have both.
 func (s *suite) aead(id byte) (*aead.Key, error) {
+	if !s.live {
+		panic(givenBack)
+	}
 	k := s.key.get()
 	switch {
 	case k.ready && k.cipher == id:
@@ -131,9 +127,9 @@ func (s *suite) aead(id byte) (*aead.Key, error) {
 	return s.others[id].get(), nil
 }
 
-// wipe ends the use of the key, by copies too.
+// wipe ends the use of the key, by copies too, and keeps memory for another one.
 func (s *suite) wipe() {
-	if s.key.isNone() {
+	if !s.live {
 		return
 	}
 	k := s.key.get()
@@ -143,9 +139,22 @@ func (s *suite) wipe() {
 		k.expanded.Wipe()
 		k.ready = false
 	}
-	openKeys.give(s.key)
-	s.key = hidden[openKey]{}
-	for id := range s.others {
-		drop(&s.others[id])
+	s.key.renew()
+	s.live = false
+	for id, other := range s.others {
+		if !other.isNone() {
+			other.get().Wipe()
+			sealKeys.give(other)
+			s.others[id] = hidden[aead.Key]{}
+		}
+	}
+}
+
+// drop is wipe, and keeps nothing.
+func (s *suite) drop() {
+	s.wipe()
+	if !s.key.isNone() {
+		openKeys.give(s.key)
+		s.key = hidden[openKey]{}
 	}
 }

@@ -13,10 +13,10 @@ import (
 // ErrInvalidKey, ErrInvalidOptions, ErrFIPS or ErrTooLarge.
 func Seal(dst, key, plaintext []byte, o *Options) ([]byte, error) {
 	var s sealer
+	defer s.drop()
 	if err := s.begin(key, o, len(plaintext)); err != nil {
 		return nil, err
 	}
-	defer s.end()
 	size, err := EncryptedSize(int64(len(plaintext)))
 	if err != nil {
 		return nil, err
@@ -68,7 +68,7 @@ func Open(dst, key, ciphertext []byte, o *Options) ([]byte, error) {
 	if err := op.begin(key, o, max(0, len(ciphertext)-Overhead)); err != nil {
 		return nil, err
 	}
-	defer op.suite.wipe()
+	defer op.suite.drop()
 	full, rest := len(ciphertext)/PackageSize, len(ciphertext)%PackageSize
 	size := full*PayloadSize + max(0, rest-Overhead)
 	dst = extend(dst, size, ciphertext)

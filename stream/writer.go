@@ -100,7 +100,7 @@ func (w *EncryptWriter) leave(s *encryptWriter) {
 func (w *EncryptWriter) drop(s *encryptWriter) {
 	w.err = s.err
 	s.stop(s.err) // it has not stopped if all went well, or if something panicked
-	encryptWriters.end(&w.state)
+	encryptWriters.end(&w.state, encryptWriter{sealer: sealer{key: s.sealer.key}, buf: buffer{small: s.buf.small}})
 }
 
 func (w *encryptWriter) write(p []byte) int {
@@ -283,7 +283,7 @@ func (w *DecryptWriter) leave(s *decryptWriter) {
 func (w *DecryptWriter) drop(s *decryptWriter) {
 	w.err = s.err
 	s.stop(s.err) // it has not stopped if all went well, or if something panicked
-	decryptWriters.end(&w.state)
+	decryptWriters.end(&w.state, decryptWriter{in: s.in.empty()})
 }
 
 func (w *decryptWriter) write(p []byte) int {
