@@ -1,7 +1,9 @@
 package stream
 
 import (
+	"bytes"
 	"reflect"
+	"unsafe"
 
 	"github.com/objseal/objseal/internal/aead"
 )
@@ -74,21 +76,34 @@ func TakePooled(n int) [][]byte {
 func TakeStates() map[string]bool {
 	er, dr, ew, dw := encryptReaders.take().get(), decryptReaders.take().get(), encryptWriters.take().get(), decryptWriters.take().get()
 	return map[string]bool{
-		"EncryptReader": isEmpty(er, &er.buf, &er.sealer.key),
+		"EncryptReader": isCleared(er.sealer.key) && isEmpty(er, &er.buf, &er.sealer.key),
 		"DecryptReader": isWiped(dr.in.opener.suite.key) && isEmpty(dr, &dr.in.buf, &dr.in.opener.suite.key),
-		"EncryptWriter": isEmpty(ew, &ew.buf, &ew.sealer.key),
+		"EncryptWriter": isCleared(ew.sealer.key) && isEmpty(ew, &ew.buf, &ew.sealer.key),
 		"DecryptWriter": isWiped(dw.in.opener.suite.key) && isEmpty(dw, &dw.in.buf, &dw.in.opener.suite.key),
 	}
 }
 
 func isWiped(key hidden[openKey]) bool {
-	return key.isNone() || key.get().key == [KeySize]byte{} && !key.get().ready
+	return key.isNone() || key.get().key == [KeySize]byte{} && !key.get().ready && !key.get().shared
+}
+
+// isCleared tells whether hardly a byte of the memory for a key is not zero.
+func isCleared(key hidden[aead.Key]) bool {
+	if key.isNone() {
+		return true
+	}
+	memory := unsafe.Slice((*byte)(unsafe.Pointer(key.get())), unsafe.Sizeof(aead.Key{}))
+	return len(memory)-bytes.Count(memory, []byte{0}) <= 8 // which cipher, and the like
 }
 
 func isEmpty[T, K any](state *T, buf *buffer, key *hidden[K]) bool {
 	buf.small, *key = nil, hidden[K]{}
 	return reflect.ValueOf(*state).IsZero()
 }
+
+// HoldsSource tells whether each still knows what a ReadFrom read.
+func (w *EncryptWriter) HoldsSource() bool { return w.state.get().src != source{} }
+func (w *DecryptWriter) HoldsSource() bool { return w.state.get().src != source{} }
 
 // HoldsKey tells whether each can still use a key.
 func (r *EncryptReader) HoldsKey() bool { return !r.state.isNone() && r.state.get().sealer.holdsKey() }

@@ -73,11 +73,11 @@ func TestPooledStatesAreEmpty(t *testing.T) {
 	}
 }
 
-// panicky panics at its first Write.
-type panicky struct{ calls int }
+// panicky panics at one of its Writes.
+type panicky struct{ after, calls int }
 
 func (p *panicky) Write(b []byte) (int, error) {
-	if p.calls++; p.calls == 1 {
+	if p.calls++; p.calls == p.after+1 {
 		panic("destination")
 	}
 	return len(b), nil
@@ -100,5 +100,52 @@ func TestPanicAtClose(t *testing.T) {
 	}
 	if _, err := w.Write(plaintext(1)); err == nil {
 		t.Error("it can be written to")
+	}
+}
+
+// A writer may stay open for long after it has read a source, which may be large.
+func TestReadFromKeepsNoSource(t *testing.T) {
+	ew := must(stream.NewEncryptWriter(testKey, io.Discard, nil))
+	must(ew.ReadFrom(bytes.NewReader(plaintext(100))))
+	dw := must(stream.NewDecryptWriter(testKey, io.Discard, nil))
+	must(dw.ReadFrom(bytes.NewReader(seal(t, plaintext(100), nil))))
+	if ew.HoldsSource() || dw.HoldsSource() {
+		t.Error("a writer holds what it has read")
+	}
+}
+
+// A panic of the destination, while several goroutines work, leaves a stream that has
+// failed; that gives back what it had like any other.
+func TestStatesBehindPanics(t *testing.T) {
+	defer stream.ParallelFrom(2)()
+	o := &stream.Options{Workers: 2}
+	plain := plaintext(40 * stream.PayloadSize)
+	sealed := seal(t, plain, nil)
+	for range 5 { // the race detector has pools forget things
+		stream.TakeStates()
+		for name, r := range map[string]interface {
+			io.Reader
+			io.WriterTo
+		}{
+			"EncryptReader": must(stream.NewEncryptReader(testKey, bytes.NewReader(plain), o)),
+			"DecryptReader": must(stream.NewDecryptReader(testKey, bytes.NewReader(sealed), o)),
+		} {
+			func() {
+				defer func() {
+					if recover() == nil {
+						t.Errorf("%s: the panic of the destination is gone", name)
+					}
+				}()
+				r.WriteTo(&panicky{after: 4})
+			}()
+			if _, err := r.Read(make([]byte, 1)); err == nil {
+				t.Errorf("%s: it goes on behind a panic", name)
+			}
+		}
+		for name, empty := range stream.TakeStates() {
+			if !empty {
+				t.Errorf("%s: the state is not empty behind a panic", name)
+			}
+		}
 	}
 }

@@ -216,6 +216,11 @@ func TestKeysAreWiped(t *testing.T) {
 	if !er.HoldsKey() || !ew.HoldsKey() {
 		t.Error("a new EncryptReader or EncryptWriter has no key")
 	}
+	must(er.Read(make([]byte, 70000)))
+	must(er.Read(make([]byte, 1)))
+	if er.HoldsKey() {
+		t.Error("EncryptReader keeps its key behind the final package")
+	}
 	must(io.ReadAll(er))
 	ew.Close()
 	if er.HoldsKey() || ew.HoldsKey() {
