@@ -42,7 +42,7 @@ func BenchmarkConcurrentStreams(b *testing.B) {
 	for _, cipher := range aead.Ciphers {
 		for _, impl := range contenders() {
 			b.Run(fmt.Sprintf("cipher=%v/size=%v/streams=%d/impl=%s", cipher, n, openStreams, impl.Name), func(b *testing.B) {
-				codec := impl.New(cipher, &benchKey, 1)
+				codec := impl.New(cipher, &benchKey, 0)
 				plain := plaintext(n)
 				sources, sinks, buffers := make([]waiting, openStreams), make([]sink, openStreams), new(sync.Pool)
 				buffers.New = func() any { return new([32 << 10]byte) } // io.Copy's, for those who need it
@@ -156,7 +156,7 @@ func BenchmarkHeapPerStream(b *testing.B) {
 }
 
 func heapPerStream(impl peers.Stream, cipher aead.Cipher, n size, d direction, count int) (float64, error) {
-	codec := impl.New(cipher, &benchKey, 1)
+	codec := impl.New(cipher, &benchKey, 0)
 	plain := plaintext(n)
 	sealed, err := codec.SealAll(plain)
 	if err != nil {

@@ -117,7 +117,7 @@ func (s *source) fill(buf []byte, have, want int) int {
 		clear((*s.back)[:n])
 		have, *s.back = have+n, (*s.back)[n:]
 		if len(*s.back) == 0 {
-			s.back = nil // up to half a megabyte, which the stream need not keep
+			s.back = nil // up to two megabytes, which the stream need not keep
 		}
 	}
 	for idle := 0; have < want && s.err == nil; {

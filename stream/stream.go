@@ -89,14 +89,14 @@ type Options struct {
 	// of WriteTo, ReadFrom, [Seal] or [Open]; one of them is the caller, and none
 	// outlives the call. They begin where they pay, behind the first 4 MiB (1 MiB without our
 	// own assembly), and read and write 512 KiB at once, for which each has a
-	// buffer of 580 KiB. Source and destination are then used by several
+	// buffer of 590 KiB. Source and destination are then used by several
 	// goroutines: each by one at a time, but the one may be read while the other is
 	// written, so they must not share state, such as one file's offset. And a
 	// call that has failed returns when the reads in hand have: a source that
 	// gives nothing more holds it up.
 	//
-	// 0: the caller alone, package by package, in 64 KiB. 1: the caller alone,
-	// which is faster than 0 where reading or writing is a system call.
+	// 0: the caller alone, package by package, in 64 KiB. 1: the caller alone, in 2 MiB,
+	// which is faster than 0 for files and slower for what is in memory.
 	Workers int
 
 	// AllowEmpty accepts, when decrypting, zero bytes of input as the stream

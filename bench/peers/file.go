@@ -17,12 +17,15 @@ type FileJob struct {
 	Workers int
 	Decrypt bool
 	Key     *[KeySize]byte
-	Buffer  int // bytes that the loop moves at once; 0: FileBuffer
+	Buffer  int // bytes that the loop moves at once; 0: SealBuffer or CopyBuffer
 }
 
-// FileBuffer is the size of the loop's buffer, half a MiB: of those tried the best
-// for the plain loop and for sio. objseal has no use for it.
-const FileBuffer = 8 * stream.PackageSize
+// Sizes of the loop's buffer, of those tried the best for sio, and for the plain loop.
+// objseal has no use for it.
+const (
+	SealBuffer = 8 * stream.PackageSize
+	CopyBuffer = 2 << 20
+)
 
 // Run does the job under AES-256-GCM: read and write, nothing like
 // copy_file_range, no fsync. An existing dst keeps its pages, as a file
@@ -89,7 +92,10 @@ func (j FileJob) buffer() int {
 	if j.Buffer > 0 {
 		return j.Buffer
 	}
-	return FileBuffer
+	if j.Impl == "copy" {
+		return CopyBuffer
+	}
+	return SealBuffer
 }
 
 // copyPieces is the plain loop on several cores: each copies a piece of the file.

@@ -30,8 +30,9 @@ type Stream struct {
 	// Off are the features of the processor that it must do without.
 	Off []cpu.Feature
 
-	// New returns the implementation under a key, for so many workers. What it
-	// does may be kept for any number of streams: it is not measured.
+	// New returns the implementation under a key, for so many workers, as in
+	// stream.Options. What it does may be kept for any number of streams: it is not
+	// measured.
 	New func(c aead.Cipher, key *[KeySize]byte, workers int) Codec
 }
 
