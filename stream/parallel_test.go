@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"testing"
 
 	"github.com/objseal/objseal/internal/aead/aeadtest"
@@ -18,16 +19,23 @@ var parallelSizes = []int{
 	17*65536 + 1, 25*65536 + 1000,
 }
 
+// aloneSizes are around the larger batches of a caller that works alone.
+var aloneSizes = []int{33 * 65536, 33*65536 + 1, 65*65536 + 1}
+
 // With any number of workers a stream is what it is without, in both directions and
 // through every entry point.
 func TestWorkers(t *testing.T) {
 	defer stream.ParallelFrom(1)()
 	defer stream.FixNonce([12]byte{1, 2, 3})()
 	for _, c := range ciphers {
-		for _, size := range parallelSizes {
+		for i, size := range slices.Concat(parallelSizes, aloneSizes) {
 			plain := plaintext(size)
 			sealed := seal(t, plain, &stream.Options{Cipher: c})
-			for workers, steps := range map[int][]int{1: {1 << 20}, 2: {30000, 1 << 20}, 8: {1 << 20}} {
+			counts := map[int][]int{1: {1 << 20}, 2: {30000, 1 << 20}, 8: {1 << 20}}
+			if i >= len(parallelSizes) {
+				counts = map[int][]int{1: {1 << 20}}
+			}
+			for workers, steps := range counts {
 				o := &stream.Options{Cipher: c, Workers: workers, AllowEmpty: true}
 				for _, step := range steps {
 					for _, e := range encrypters {
@@ -81,7 +89,7 @@ func TestWorkersErrors(t *testing.T) {
 			if wantErr == nil {
 				t.Fatalf("%s: %s accepts it", name, d.name)
 			}
-			for _, workers := range []int{3} {
+			for _, workers := range []int{1, 3} {
 				got, err := d.run(testKey, in, &stream.Options{Workers: workers}, 1<<20)
 				if err == nil || err.Error() != wantErr.Error() {
 					t.Errorf("%s, %d workers: %s: %v, want %v", name, workers, d.name, err, wantErr)
@@ -115,7 +123,8 @@ func TestWorkersFailingDestination(t *testing.T) {
 	plain := plaintext(30*65536 + 1000)
 	sealed := seal(t, plain, nil)
 	o := &stream.Options{Workers: 3}
-	for _, after := range []int{0, 65568, 3*65568 + 7, 9*65568 - 1, 20 * 65568, len(plain) - 1} {
+	for i, after := range []int{0, 65568, 3*65568 + 7, 9*65568 - 1, 20 * 65568, len(plain) - 1} {
+		o.Workers = []int{3, 1}[i%2]
 		for _, how := range []string{"WriteTo", "Read"} {
 			for name, r := range map[string]io.Reader{
 				"EncryptReader": must(stream.NewEncryptReader(testKey, bytes.NewReader(plain), o)),
