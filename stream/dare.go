@@ -100,6 +100,7 @@ func (s *sealer) begin(key []byte, opts *Options, longest int) error {
 func (s *sealer) end() {
 	if s.live {
 		s.key.get().Wipe()
+		s.key.renew()
 		s.live = false
 	}
 }

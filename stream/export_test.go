@@ -2,6 +2,7 @@ package stream
 
 import (
 	"bytes"
+	"errors"
 	"reflect"
 	"unsafe"
 
@@ -99,6 +100,23 @@ func isCleared(key hidden[aead.Key]) bool {
 func isEmpty[T, K any](state *T, buf *buffer, key *hidden[K]) bool {
 	buf.small, *key = nil, hidden[K]{}
 	return reflect.ValueOf(*state).IsZero()
+}
+
+// UseCopies ends a sealer and an opener and goes on with copies of them. Each panics, or
+// it works with a key that was wiped.
+func UseCopies(key, pkg []byte) map[string]func() {
+	var s sealer
+	var o opener
+	if err := errors.Join(s.begin(key, nil, 1), o.begin(key, nil, PayloadSize)); err != nil {
+		panic(err)
+	}
+	s2, o2 := s, o
+	s.end()
+	o.suite.wipe()
+	return map[string]func(){
+		"sealer": func() { s2.seal(make([]byte, 1+Overhead), []byte{1}, true) },
+		"opener": func() { o2.open(make([]byte, len(pkg)), pkg) },
+	}
 }
 
 // HoldsSource tells whether each still knows what a ReadFrom read.

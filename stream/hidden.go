@@ -4,8 +4,8 @@ import "sync"
 
 // A hidden holds what a stream needs up to its end, secrets above all, in memory that
 // comes from a pool. Whoever takes one gives it back once, wiped; a stream that is dropped
-// halfway leaves it to the collector. It can also be kept for another stream, wiped.
-// The zero hidden is none.
+// halfway leaves it to the collector. It can also be kept for another stream, wiped
+// and renewed. The zero hidden is none.
 //
 // It is behind two pointers because package fmt, given a verb that does not fit a
 // pointer (%s, %q, %c …), follows one and prints what it finds.
@@ -16,7 +16,7 @@ type hidden[T any] struct {
 
 type memory[T any] struct {
 	self  *memory[T]
-	use   uint64 // how often it was given back
+	use   uint64 // how often it was given back or renewed
 	value T
 }
 
@@ -31,6 +31,12 @@ func (h hidden[T]) get() *T {
 }
 
 const givenBack = "stream: internal error: a copy of a reader or writer that has ended is used"
+
+// renew keeps the memory for another stream: copies of h go no further.
+func (h *hidden[T]) renew() {
+	(*h.p).use++
+	h.use = (*h.p).use
+}
 
 func (h hidden[T]) isNone() bool { return h.p == nil }
 

@@ -46,6 +46,20 @@ func TestCopyOfAnEndedStream(t *testing.T) {
 	}
 }
 
+// The same for what the package itself copies, though the memory was kept.
+func TestCopyOfAnEndedKey(t *testing.T) {
+	for name, use := range stream.UseCopies(testKey, seal(t, plaintext(100), nil)) {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s: a copy goes on with a key that was wiped", name)
+				}
+			}()
+			use()
+		}()
+	}
+}
+
 // What a stream needed is not kept behind its end: not its source or destination, which
 // may be large, and no plaintext.
 func TestPooledStatesAreEmpty(t *testing.T) {

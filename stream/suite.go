@@ -139,6 +139,7 @@ func (s *suite) wipe() {
 		k.expanded.Wipe()
 		k.ready = false
 	}
+	s.key.renew()
 	s.live = false
 	for id, other := range s.others {
 		if !other.isNone() {
