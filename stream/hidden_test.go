@@ -128,15 +128,30 @@ func TestReadFromKeepsNoSource(t *testing.T) {
 	}
 }
 
-// A panic of the destination, while several goroutines work, leaves a stream that has
-// failed; that gives back what it had like any other.
-func TestStatesBehindPanics(t *testing.T) {
+// A stream is dead once its source or destination has panicked: nobody knows what was read
+// and written by then.
+func TestPanicEndsStream(t *testing.T) {
 	defer stream.ParallelFrom(2)()
-	o := &stream.Options{Workers: 2}
 	plain := plaintext(40 * stream.PayloadSize)
 	sealed := seal(t, plain, nil)
-	for range 5 { // the race detector has pools forget things
-		stream.TakeStates()
+	for _, workers := range []int{0, 1, 2} {
+		o := &stream.Options{Workers: workers}
+		dead := func(name string, call func() error, calls ...func() error) {
+			t.Helper()
+			func() {
+				defer func() {
+					if recover() == nil {
+						t.Errorf("%d workers: %s: the panic is gone", workers, name)
+					}
+				}()
+				call()
+			}()
+			for i, call := range calls {
+				if err := call(); err == nil {
+					t.Errorf("%d workers: %s goes on behind a panic, call %d", workers, name, i)
+				}
+			}
+		}
 		for name, r := range map[string]interface {
 			io.Reader
 			io.WriterTo
@@ -144,22 +159,125 @@ func TestStatesBehindPanics(t *testing.T) {
 			"EncryptReader": must(stream.NewEncryptReader(testKey, bytes.NewReader(plain), o)),
 			"DecryptReader": must(stream.NewDecryptReader(testKey, bytes.NewReader(sealed), o)),
 		} {
-			func() {
-				defer func() {
-					if recover() == nil {
-						t.Errorf("%s: the panic of the destination is gone", name)
-					}
-				}()
-				r.WriteTo(&panicky{after: 4})
-			}()
-			if _, err := r.Read(make([]byte, 1)); err == nil {
-				t.Errorf("%s: it goes on behind a panic", name)
-			}
+			writeTo := func() error { _, err := r.WriteTo(&panicky{after: 1}); return err }
+			dead(name, writeTo, writeTo, func() error { _, err := r.Read(make([]byte, 1)); return err })
 		}
-		for name, empty := range stream.TakeStates() {
-			if !empty {
-				t.Errorf("%s: the state is not empty behind a panic", name)
+		for name, w := range map[string]interface {
+			io.WriteCloser
+			io.ReaderFrom
+		}{
+			"EncryptWriter": must(stream.NewEncryptWriter(testKey, io.Discard, o)),
+			"DecryptWriter": must(stream.NewDecryptWriter(testKey, io.Discard, o)),
+		} {
+			in := plain
+			if name == "DecryptWriter" {
+				in = sealed
 			}
+			readFrom := func(r io.Reader) func() error {
+				return func() error { _, err := w.ReadFrom(r); return err }
+			}
+			dead(name, readFrom(io.MultiReader(bytes.NewReader(in[:5*65568]), &panicReader{})), readFrom(bytes.NewReader(in)),
+				func() error { _, err := w.Write(in[:1]); return err }, w.Close, w.Close)
+		}
+	}
+}
+
+// callback calls back from Read and Write.
+type callback struct {
+	io.Reader
+	io.Writer
+	call func()
+}
+
+func (c *callback) Read(p []byte) (int, error)  { c.call(); return c.Reader.Read(p) }
+func (c *callback) Write(p []byte) (int, error) { c.call(); return c.Writer.Write(p) }
+
+// A source or destination that calls the stream which is calling it gets an error, and the
+// stream goes on as if it had not: its state is in use.
+func TestCallsFromInside(t *testing.T) {
+	defer stream.FixNonce([12]byte{1, 2, 3})()
+	plain := plaintext(3*stream.PayloadSize + 100)
+	sealed := seal(t, plain, nil)
+	refused := func(name string, err error) {
+		t.Helper()
+		if err == nil || err == io.EOF {
+			t.Errorf("%s, called from inside: %v", name, err)
+		}
+	}
+	var out bytes.Buffer
+	c := &callback{Writer: &out}
+	for name, tt := range map[string]struct {
+		in, want []byte
+		begin    func() any
+	}{
+		"EncryptReader": {plain, sealed, func() any { return must(stream.NewEncryptReader(testKey, c, nil)) }},
+		"DecryptReader": {sealed, plain, func() any { return must(stream.NewDecryptReader(testKey, c, nil)) }},
+		"EncryptWriter": {plain, sealed, func() any { return must(stream.NewEncryptWriter(testKey, c, nil)) }},
+		"DecryptWriter": {sealed, plain, func() any { return must(stream.NewDecryptWriter(testKey, c, nil)) }},
+	} {
+		for _, how := range []string{"copy", "step by step"} {
+			out.Reset()
+			c.Reader = bytes.NewReader(tt.in)
+			s := tt.begin()
+			calls := 0
+			c.call = func() {
+				calls++
+				switch s := s.(type) {
+				case io.ReadWriter:
+					t.Fatal("internal error")
+				case io.Reader:
+					_, err := s.Read(make([]byte, 10))
+					refused(name+".Read", err)
+					n, err := s.(io.WriterTo).WriteTo(&out)
+					if refused(name+".WriteTo", err); n > 0 {
+						t.Errorf("%s.WriteTo, called from inside, writes %d bytes", name, n)
+					}
+				case io.WriteCloser:
+					_, err := s.Write([]byte{1})
+					refused(name+".Write", err)
+					_, err = s.(io.ReaderFrom).ReadFrom(bytes.NewReader([]byte{1}))
+					refused(name+".ReadFrom", err)
+					refused(name+".Close", s.Close())
+				}
+			}
+			var err error
+			switch s := s.(type) {
+			case io.Reader:
+				if how == "copy" {
+					_, err = s.(io.WriterTo).WriteTo(c)
+				} else {
+					_, err = io.CopyBuffer(hide{Writer: &out}, hide{Reader: s}, make([]byte, 1000))
+				}
+			case io.WriteCloser:
+				if how == "copy" {
+					_, err = s.(io.ReaderFrom).ReadFrom(c)
+				} else {
+					_, err = s.Write(tt.in)
+				}
+				if err == nil {
+					err = s.Close()
+				}
+			}
+			if err != nil || calls == 0 {
+				t.Errorf("%s, %s: %v, %d calls", name, how, err, calls)
+			}
+			equal(t, name+", "+how, out.Bytes(), tt.want)
+		}
+	}
+}
+
+// The zero reader or writer has no stream.
+func TestZeroValues(t *testing.T) {
+	var er stream.EncryptReader
+	var dr stream.DecryptReader
+	var ew stream.EncryptWriter
+	var dw stream.DecryptWriter
+	_, err1 := er.Read(make([]byte, 1))
+	_, err2 := dr.WriteTo(io.Discard)
+	_, err3 := ew.Write([]byte{1})
+	for i, err := range []error{err1, err2, err3, dw.Close()} {
+		if err == nil || err == io.EOF {
+			t.Errorf("call %d: %v", i, err)
 		}
 	}
 }

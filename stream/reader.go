@@ -45,10 +45,10 @@ func NewEncryptReader(key []byte, src io.Reader, o *Options) (*EncryptReader, er
 // Read implements io.Reader. It gives one package a call at most; a p of
 // PackageSize bytes or more saves a copy.
 func (r *EncryptReader) Read(p []byte) (int, error) {
-	if r.err != nil {
-		return 0, r.err
+	s, err := r.enter()
+	if err != nil {
+		return 0, err
 	}
-	s := r.state.get()
 	n, err := s.read(p)
 	r.leave(s)
 	return n, err
@@ -57,21 +57,32 @@ func (r *EncryptReader) Read(p []byte) (int, error) {
 // WriteTo implements io.WriterTo: it writes the rest of the stream to dst. After
 // an error of dst the reader goes on behind what dst took.
 func (r *EncryptReader) WriteTo(dst io.Writer) (int64, error) {
-	if r.err != nil {
-		return 0, eofIsNil(r.err)
+	s, err := r.enter()
+	if err != nil {
+		return 0, eofIsNil(err)
 	}
-	s := r.state.get()
 	n, err := s.writeTo(dst)
 	r.leave(s)
 	return n, err
 }
 
-// leave drops the state if nothing comes any more.
+// enter begins a call, with the state, if there is more to come.
+func (r *EncryptReader) enter() (*encryptReader, error) {
+	switch {
+	case r.err != nil:
+		return nil, r.err
+	case r.state.isNone():
+		return nil, errNoStream
+	}
+	r.err = errInCall
+	return r.state.get(), nil
+}
+
+// leave ends a call, and drops the state if nothing comes any more.
 func (r *EncryptReader) leave(s *encryptReader) {
+	r.err = nil
 	if s.err != nil && len(s.out) == 0 {
 		r.err = s.err
-		s.end() // it has not ended if something panicked
-		s.buf.release()
 		encryptReaders.end(&r.state, encryptReader{sealer: sealer{key: s.sealer.key}, buf: buffer{small: s.buf.small}})
 	}
 }
@@ -99,9 +110,9 @@ func (r *encryptReader) writeTo(dst io.Writer) (int64, error) {
 	first := r.sealer.next
 	for {
 		if len(r.out) == 0 && r.more && r.sealer.spreads(first) {
-			r.more, r.err = false, errPanicked // it stays if a panic goes through here
+			r.more = false
 			n, rest, err := r.sealer.sealAll(&r.src, r.ahead, dst, r.sealer.workers)
-			r.out, r.err = rest, nil
+			r.out = rest
 			written += n
 			if err != nil {
 				return written, err
@@ -337,10 +348,10 @@ func NewDecryptReader(key []byte, src io.Reader, o *Options) (*DecryptReader, er
 // Read implements io.Reader. It gives one package a call at most; a p of
 // PayloadSize bytes or more saves a copy.
 func (r *DecryptReader) Read(p []byte) (int, error) {
-	if r.err != nil {
-		return 0, r.err
+	s, err := r.enter()
+	if err != nil {
+		return 0, err
 	}
-	s := r.state.get()
 	n, err := s.read(p)
 	r.leave(s)
 	return n, err
@@ -349,20 +360,32 @@ func (r *DecryptReader) Read(p []byte) (int, error) {
 // WriteTo implements io.WriterTo: it writes the rest of the plaintext to dst.
 // After an error of dst the reader goes on behind what dst took.
 func (r *DecryptReader) WriteTo(dst io.Writer) (int64, error) {
-	if r.err != nil {
-		return 0, eofIsNil(r.err)
+	s, err := r.enter()
+	if err != nil {
+		return 0, eofIsNil(err)
 	}
-	s := r.state.get()
 	n, err := s.writeTo(dst)
 	r.leave(s)
 	return n, err
 }
 
-// leave drops the state if nothing comes any more.
+// enter begins a call, with the state, if there is more to come.
+func (r *DecryptReader) enter() (*decryptReader, error) {
+	switch {
+	case r.err != nil:
+		return nil, r.err
+	case r.state.isNone():
+		return nil, errNoStream
+	}
+	r.err = errInCall
+	return r.state.get(), nil
+}
+
+// leave ends a call, and drops the state if nothing comes any more.
 func (r *DecryptReader) leave(s *decryptReader) {
+	r.err = nil
 	if s.err != nil && len(s.plain) == 0 {
 		r.err = s.err
-		s.in.release() // it was not if something panicked
 		decryptReaders.end(&r.state, decryptReader{in: s.in.empty()})
 	}
 }
@@ -390,9 +413,7 @@ func (r *decryptReader) writeTo(dst io.Writer) (int64, error) {
 				return written, eofIsNil(r.err)
 			}
 			if most := r.wholePackages(); most > 0 && r.in.opener.spreads(first) {
-				r.err = errPanicked // it stays if a panic goes through here
 				n, rest, err, tampered := r.in.openAll(&r.src, most, dst)
-				r.err = nil
 				written += n
 				if r.left > 0 {
 					r.left -= n

@@ -41,7 +41,7 @@ func NewEncryptWriter(key []byte, dst io.Writer, o *Options) (*EncryptWriter, er
 // Close is called, as only then it is known whether they are the last. The
 // count is of plaintext bytes that were sealed or are held.
 func (w *EncryptWriter) Write(p []byte) (int, error) {
-	s, err := w.open()
+	s, err := w.enter()
 	if err != nil {
 		return 0, err
 	}
@@ -54,7 +54,7 @@ func (w *EncryptWriter) Write(p []byte) (int, error) {
 // src fails the writer has failed, so that Close cannot end the stream as if
 // it were whole.
 func (w *EncryptWriter) ReadFrom(src io.Reader) (int64, error) {
-	s, err := w.open()
+	s, err := w.enter()
 	if err != nil {
 		return 0, err
 	}
@@ -66,12 +66,14 @@ func (w *EncryptWriter) ReadFrom(src io.Reader) (int64, error) {
 // Close writes the final package; it does not close the destination. A stream
 // without plaintext is zero bytes. A second Close returns what the first did.
 func (w *EncryptWriter) Close() error {
-	if w.closed || w.err != nil {
-		w.closed = true
+	if w.closed {
 		return w.err
 	}
-	w.closed, w.err = true, errPanicked // it stays if a panic goes through here
-	s := w.state.get()
+	s, err := w.enter()
+	w.closed = err != errInCall // that call goes on, and another Close comes
+	if err != nil {
+		return err
+	}
 	if s.err == nil && s.n > 0 {
 		s.flush(s.buf.bytes()[HeaderSize:HeaderSize+s.n], true)
 	}
@@ -79,19 +81,23 @@ func (w *EncryptWriter) Close() error {
 	return w.err
 }
 
-// open returns the state of a writer that can go on.
-func (w *EncryptWriter) open() (*encryptWriter, error) {
+// enter begins a call, with the state of a writer that can go on.
+func (w *EncryptWriter) enter() (*encryptWriter, error) {
 	switch {
 	case w.closed:
 		return nil, ErrClosed
 	case w.err != nil:
 		return nil, w.err
+	case w.state.isNone():
+		return nil, errNoStream
 	}
+	w.err = errInCall
 	return w.state.get(), nil
 }
 
-// leave drops the state if the writer has failed.
+// leave ends a call, and drops the state if the writer has failed.
 func (w *EncryptWriter) leave(s *encryptWriter) {
+	w.err = nil
 	if s.err != nil {
 		w.drop(s)
 	}
@@ -99,7 +105,7 @@ func (w *EncryptWriter) leave(s *encryptWriter) {
 
 func (w *EncryptWriter) drop(s *encryptWriter) {
 	w.err = s.err
-	s.stop(s.err) // it has not stopped if all went well, or if something panicked
+	s.stop(s.err) // it has not stopped if all went well
 	encryptWriters.end(&w.state, encryptWriter{sealer: sealer{key: s.sealer.key}, buf: buffer{small: s.buf.small}})
 }
 
@@ -130,7 +136,7 @@ func (w *encryptWriter) readFrom(src io.Reader) int64 {
 	first := w.sealer.next
 	for w.err == nil {
 		if w.n == 1 && w.sealer.spreads(first) {
-			w.n, w.err = 0, errPanicked // it stays if a panic goes through here
+			w.n = 0
 			_, _, err := w.sealer.sealAll(&w.src, w.buf.bytes()[HeaderSize], w.dst, w.sealer.workers)
 			if w.err = err; err != nil {
 				w.stop(err)
@@ -222,7 +228,7 @@ func NewDecryptWriter(key []byte, dst io.Writer, o *Options) (*DecryptWriter, er
 // package is whole; the count is of ciphertext bytes that were opened or
 // are held.
 func (w *DecryptWriter) Write(p []byte) (int, error) {
-	s, err := w.open()
+	s, err := w.enter()
 	if err != nil {
 		return 0, err
 	}
@@ -234,7 +240,7 @@ func (w *DecryptWriter) Write(p []byte) (int, error) {
 // ReadFrom implements io.ReaderFrom: it takes all that src has as one Write. If
 // src fails the writer has failed.
 func (w *DecryptWriter) ReadFrom(src io.Reader) (int64, error) {
-	s, err := w.open()
+	s, err := w.enter()
 	if err != nil {
 		return 0, err
 	}
@@ -247,12 +253,14 @@ func (w *DecryptWriter) ReadFrom(src io.Reader) (int64, error) {
 // the writer's error if it has failed before. It does not close the
 // destination. A second Close returns what the first did.
 func (w *DecryptWriter) Close() error {
-	if w.closed || w.err != nil {
-		w.closed = true
+	if w.closed {
 		return w.err
 	}
-	w.closed = true
-	s := w.state.get()
+	s, err := w.enter()
+	w.closed = err != errInCall // that call goes on, and another Close comes
+	if err != nil {
+		return err
+	}
 	if s.err == nil {
 		// No whole package waits, so cut has only the end to judge.
 		_, err := s.in.opener.cut(s.in.waiting(), true)
@@ -262,19 +270,23 @@ func (w *DecryptWriter) Close() error {
 	return w.err
 }
 
-// open returns the state of a writer that can go on.
-func (w *DecryptWriter) open() (*decryptWriter, error) {
+// enter begins a call, with the state of a writer that can go on.
+func (w *DecryptWriter) enter() (*decryptWriter, error) {
 	switch {
 	case w.closed:
 		return nil, ErrClosed
 	case w.err != nil:
 		return nil, w.err
+	case w.state.isNone():
+		return nil, errNoStream
 	}
+	w.err = errInCall
 	return w.state.get(), nil
 }
 
-// leave drops the state if the writer has failed.
+// leave ends a call, and drops the state if the writer has failed.
 func (w *DecryptWriter) leave(s *decryptWriter) {
+	w.err = nil
 	if s.err != nil {
 		w.drop(s)
 	}
@@ -282,7 +294,7 @@ func (w *DecryptWriter) leave(s *decryptWriter) {
 
 func (w *DecryptWriter) drop(s *decryptWriter) {
 	w.err = s.err
-	s.stop(s.err) // it has not stopped if all went well, or if something panicked
+	s.stop(s.err) // it has not stopped if all went well
 	decryptWriters.end(&w.state, decryptWriter{in: s.in.empty()})
 }
 
@@ -329,7 +341,6 @@ func (w *decryptWriter) readFrom(src io.Reader) int64 {
 	first := w.in.opener.next
 	for w.err == nil {
 		if w.in.opener.spreads(first) {
-			w.err = errPanicked // it stays if a panic goes through here
 			_, _, err, tampered := w.in.openAll(&w.src, MaxPackages, w.dst)
 			if err == nil {
 				err = tampered
