@@ -16,8 +16,8 @@ var (
 	largeBuffers = sync.Pool{New: func() any { return new([PackageSize]byte) }}
 )
 
-// buffer is room for one package, taken from a pool when first needed. The zero
-// buffer is empty.
+// buffer is room for one package, taken from a pool when first needed; a small one may be
+// left from the stream before. The zero buffer is empty.
 type buffer struct {
 	small    *[smallSize]byte
 	large    *[PackageSize]byte

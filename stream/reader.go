@@ -133,7 +133,7 @@ func (r *encryptReader) writeTo(dst io.Writer) (int64, error) {
 	}
 }
 
-// consume drops n bytes of out, and the buffer with the stream's last one.
+// consume drops n bytes of out, and releases the buffer with the stream's last one.
 func (r *encryptReader) consume(n int) {
 	r.out = r.out[n:]
 	if len(r.out) == 0 && r.err != nil {
@@ -294,7 +294,7 @@ func (in *intake) clearPart() {
 	}
 }
 
-// release drops the key and the buffer.
+// release ends the use of the key and releases the buffer.
 func (in *intake) release() {
 	in.opener.suite.wipe()
 	in.buf.release()

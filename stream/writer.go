@@ -183,7 +183,7 @@ func (w *encryptWriter) flush(payload []byte, final bool) {
 	}
 }
 
-// stop ends the writer with err and drops key and buffer.
+// stop ends the writer with err, and the use of key and buffer.
 func (w *encryptWriter) stop(err error) {
 	w.err = err
 	w.n = 0

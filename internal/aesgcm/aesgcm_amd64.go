@@ -29,11 +29,12 @@ type Key struct {
 
 const cacheLine = 64
 
-// expanded is what the kernels read. The generator in _asm knows its layout.
+// expanded is what the kernels read; of the powers only as many as they need are there.
+// The generator in _asm knows its layout.
 type expanded struct {
 	powers    [36][16]byte // H^36 … H
 	karatsuba [36][16]byte // for each of them the sum of its halves, twice
-	rounds    [15][64]byte // round keys, each as many times as a vector has blocks
+	rounds    [15][64]byte // round keys, each as many times as a vector has blocks, up to four
 }
 
 // expanded stays correct if k was moved, only not so fast.

@@ -3,7 +3,8 @@ package main
 import "fmt"
 
 // keySchedule writes the expansion of a key: the round keys of AES-256 (FIPS 197,
-// section 5.2), H = E(0), and the first 36 powers of H.
+// section 5.2), H = E(0), and the first powers of H: 36 of them, 9 for the kernel on 128-bit
+// vectors, 8 for short messages.
 //
 // GHASH takes the bits of a block in the other order than a register does. So
 // blocks are reversed byte by byte; the product of two blocks whose bits are all

@@ -110,7 +110,7 @@ func repeat(n int, words ...uint64) (all []uint64) {
 const (
 	keyPowers    = 0    // H^36 … H^1, each 16 bytes
 	keyKaratsuba = 576  // for each of them the sum of its halves, twice
-	keyRounds    = 1152 // 15 round keys, each twice or four times
+	keyRounds    = 1152 // 15 round keys, each once, twice or four times
 	keyEnd       = keyRounds + 64*(rounds+1)
 
 	stateCounter  = 0  // nonce and block counter
