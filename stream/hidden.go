@@ -1,6 +1,9 @@
 package stream
 
-import "sync"
+import (
+	"errors"
+	"sync"
+)
 
 // A hidden holds what a stream needs up to its end, secrets above all, in memory that
 // comes from a pool. Whoever takes one gives it back once, wiped; a stream that is dropped
@@ -64,4 +67,26 @@ func (p *pool[T]) end(h *hidden[T], empty T) {
 	*h.get() = empty
 	p.give(*h)
 	*h = hidden[T]{}
+}
+
+// errInCall is what a stream fails with while one of its calls is under way: one from
+// inside that, by its source or destination, must not meet a state that is just being
+// changed, or was given back. If a panic ends the call it stays, as nobody knows what was
+// read and written then.
+var errInCall = errors.New("stream: called by its own source or destination, or after one of them has panicked")
+
+// errNoStream is what the zero reader or writer fails with.
+var errNoStream = errors.New("stream: a reader or writer that no function has made")
+
+// enter begins a call of a reader or writer, with its state, unless err says what the call
+// has to return. Whoever is back from the call sets err again.
+func enter[T any](state hidden[T], err *error) (*T, error) {
+	switch {
+	case *err != nil:
+		return nil, *err
+	case state.isNone():
+		return nil, errNoStream
+	}
+	*err = errInCall
+	return state.get(), nil
 }

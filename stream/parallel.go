@@ -2,7 +2,6 @@ package stream
 
 import (
 	"bytes"
-	"errors"
 	"io"
 	"runtime"
 	"sync"
@@ -95,15 +94,6 @@ func together(n int, work func()) {
 	}()
 	guarded()
 }
-
-// errInCall is what a stream fails with while one of its calls is under way: one from
-// inside that, by its source or destination, must not meet a state that is just being
-// changed, or was given back. If a panic ends the call it stays, as nobody knows what was
-// read and written then.
-var errInCall = errors.New("stream: called by its own source or destination, or after one of them has panicked")
-
-// errNoStream is what the zero reader or writer fails with.
-var errNoStream = errors.New("stream: a reader or writer that no function has made")
 
 // each calls work for the numbers 0 to n-1, on several goroutines. Once it has failed
 // for one no later one is begun, but all earlier ones are; each returns the error of

@@ -45,7 +45,7 @@ func NewEncryptReader(key []byte, src io.Reader, o *Options) (*EncryptReader, er
 // Read implements io.Reader. It gives one package a call at most; a p of
 // PackageSize bytes or more saves a copy.
 func (r *EncryptReader) Read(p []byte) (int, error) {
-	s, err := r.enter()
+	s, err := enter(r.state, &r.err)
 	if err != nil {
 		return 0, err
 	}
@@ -57,25 +57,13 @@ func (r *EncryptReader) Read(p []byte) (int, error) {
 // WriteTo implements io.WriterTo: it writes the rest of the stream to dst. After
 // an error of dst the reader goes on behind what dst took.
 func (r *EncryptReader) WriteTo(dst io.Writer) (int64, error) {
-	s, err := r.enter()
+	s, err := enter(r.state, &r.err)
 	if err != nil {
 		return 0, eofIsNil(err)
 	}
 	n, err := s.writeTo(dst)
 	r.leave(s)
 	return n, err
-}
-
-// enter begins a call, with the state, if there is more to come.
-func (r *EncryptReader) enter() (*encryptReader, error) {
-	switch {
-	case r.err != nil:
-		return nil, r.err
-	case r.state.isNone():
-		return nil, errNoStream
-	}
-	r.err = errInCall
-	return r.state.get(), nil
 }
 
 // leave ends a call, and drops the state if nothing comes any more.
@@ -348,7 +336,7 @@ func NewDecryptReader(key []byte, src io.Reader, o *Options) (*DecryptReader, er
 // Read implements io.Reader. It gives one package a call at most; a p of
 // PayloadSize bytes or more saves a copy.
 func (r *DecryptReader) Read(p []byte) (int, error) {
-	s, err := r.enter()
+	s, err := enter(r.state, &r.err)
 	if err != nil {
 		return 0, err
 	}
@@ -360,25 +348,13 @@ func (r *DecryptReader) Read(p []byte) (int, error) {
 // WriteTo implements io.WriterTo: it writes the rest of the plaintext to dst.
 // After an error of dst the reader goes on behind what dst took.
 func (r *DecryptReader) WriteTo(dst io.Writer) (int64, error) {
-	s, err := r.enter()
+	s, err := enter(r.state, &r.err)
 	if err != nil {
 		return 0, eofIsNil(err)
 	}
 	n, err := s.writeTo(dst)
 	r.leave(s)
 	return n, err
-}
-
-// enter begins a call, with the state, if there is more to come.
-func (r *DecryptReader) enter() (*decryptReader, error) {
-	switch {
-	case r.err != nil:
-		return nil, r.err
-	case r.state.isNone():
-		return nil, errNoStream
-	}
-	r.err = errInCall
-	return r.state.get(), nil
 }
 
 // leave ends a call, and drops the state if nothing comes any more.

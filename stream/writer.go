@@ -83,16 +83,10 @@ func (w *EncryptWriter) Close() error {
 
 // enter begins a call, with the state of a writer that can go on.
 func (w *EncryptWriter) enter() (*encryptWriter, error) {
-	switch {
-	case w.closed:
+	if w.closed {
 		return nil, ErrClosed
-	case w.err != nil:
-		return nil, w.err
-	case w.state.isNone():
-		return nil, errNoStream
 	}
-	w.err = errInCall
-	return w.state.get(), nil
+	return enter(w.state, &w.err)
 }
 
 // leave ends a call, and drops the state if the writer has failed.
@@ -272,16 +266,10 @@ func (w *DecryptWriter) Close() error {
 
 // enter begins a call, with the state of a writer that can go on.
 func (w *DecryptWriter) enter() (*decryptWriter, error) {
-	switch {
-	case w.closed:
+	if w.closed {
 		return nil, ErrClosed
-	case w.err != nil:
-		return nil, w.err
-	case w.state.isNone():
-		return nil, errNoStream
 	}
-	w.err = errInCall
-	return w.state.get(), nil
+	return enter(w.state, &w.err)
 }
 
 // leave ends a call, and drops the state if the writer has failed.

@@ -160,10 +160,8 @@ func (k *Key) InitUpTo(c Cipher, kernel Kernel, key *[KeySize]byte, longest int)
 	switch {
 	case kernel == Generic:
 		k.std = newGeneric(c, key)
-	case c == AES256GCM && longest <= aesgcm.ShortMessage:
-		k.gcm.InitShort(key, kernel.lanes())
 	case c == AES256GCM:
-		k.gcm.Init(key, kernel.lanes())
+		k.gcm.Init(key, kernel.lanes(), longest)
 	default:
 		k.chacha.Init(key)
 	}

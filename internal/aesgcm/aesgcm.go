@@ -11,7 +11,3 @@ const (
 	NonceSize = 12
 	TagSize   = 16
 )
-
-// ShortMessage is how many bytes of text a key from InitShort can seal or open: what is
-// hashed then, with a block of associated data and one of lengths, has 8 blocks.
-const ShortMessage = 96

@@ -22,7 +22,7 @@ const Built = true
 // all operands, where portable code would look up tables.
 type Key struct {
 	lanes  uint8 // how many blocks a vector of the kernel has
-	short  bool  // for messages up to ShortMessage
+	short  bool  // for texts up to shortMessage
 	shift  uint8 // where in memory the expanded key begins: at a cache line
 	memory [unsafe.Sizeof(expanded{}) + cacheLine - 1]byte
 }
@@ -102,18 +102,20 @@ func sealAVX2(k *expanded, s *state, dst, src *byte, n, mode int)
 //go:noescape
 func openAVX2(k *expanded, s *state, dst, src *byte, n, mode int)
 
-// Init expands key, for the kernel on vectors of that many blocks: 1, 2 or 4.
-func (k *Key) Init(key *[KeySize]byte, lanes int) { k.init(key, lanes, false) }
+// shortMessage is how many bytes of text a key that was expanded for short ones can seal
+// or open: what is hashed then, with a block of associated data and one of lengths, has
+// 8 blocks.
+const shortMessage = 96
 
-// InitShort is Init for texts of ShortMessage bytes at most. With vectors of 4 blocks that
-// takes half of the time.
-func (k *Key) InitShort(key *[KeySize]byte, lanes int) { k.init(key, lanes, true) }
-
-func (k *Key) init(key *[KeySize]byte, lanes int, short bool) {
-	k.lanes, k.short = uint8(lanes), short
+// Init expands key, for the kernel on vectors of that many blocks: 1, 2 or 4. No text that
+// it seals or opens has more than longest bytes: with vectors of 4 blocks a key for short
+// texts takes half of the time.
+func (k *Key) Init(key *[KeySize]byte, lanes, longest int) {
+	k.lanes = uint8(lanes)
+	k.short = k.wide() && longest <= shortMessage
 	k.shift = uint8(-uintptr(unsafe.Pointer(&k.memory)) % cacheLine)
 	switch e := k.expanded(); {
-	case k.wide() && short:
+	case k.short:
 		expandAVX512Short(e, key)
 	case k.wide():
 		expandAVX512(e, key)
@@ -261,7 +263,7 @@ const longFrom = 16 << 10
 
 // run calls the kernel for n bytes.
 func (k *Key) run(s *state, dst, src []byte, n, mode int, open bool) {
-	if k.short && n > ShortMessage {
+	if k.short && n > shortMessage {
 		panic("aesgcm: internal error: the key was expanded for short messages")
 	}
 	e, out, in := k.expanded(), unsafe.SliceData(dst), unsafe.SliceData(src)

@@ -39,7 +39,7 @@ func TestLongClearsItsStack(t *testing.T) {
 		t.Skip("--- not run: this processor has no AVX-512, or OBJSEAL_CPU switches it off")
 	}
 	k := new(Key)
-	k.Init(&[KeySize]byte{1}, 4)
+	k.Init(&[KeySize]byte{1}, 4, longFrom)
 	text, below := make([]byte, longFrom+16), make([]byte, stackSeen-1024)
 	for name, kernel := range map[string]func(*expanded, *state, *byte, *byte, int, int){
 		"seal": sealAVX512Long, "open": openAVX512Long,

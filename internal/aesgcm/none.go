@@ -11,9 +11,7 @@ type Key struct{}
 
 const notBuilt = "aesgcm: internal error: this build has no kernel"
 
-func (*Key) Init(key *[KeySize]byte, lanes int) { panic(notBuilt) }
-
-func (*Key) InitShort(key *[KeySize]byte, lanes int) { panic(notBuilt) }
+func (*Key) Init(key *[KeySize]byte, lanes, longest int) { panic(notBuilt) }
 
 func (*Key) Wipe() { panic(notBuilt) }
 

@@ -72,10 +72,11 @@ func keySchedule(p *program) {
 	p.function("hashBlocks", "(k *expanded, hash *[2]uint64, data *byte, blocks int)", 0, 32, c)
 }
 
-// expand expands a key for a kernel with so many blocks to a vector. The kernel on 512-bit vectors begins with what has just been
-// stored, and a load that spans two stores has to wait for both: so it gets all
-// that it loads at once stored at once. For short messages there are 8 powers: these
-// have that many blocks at most, and the others take as long as all the rest.
+// expand expands a key for a kernel with so many blocks to a vector. The kernel on
+// 512-bit vectors begins with what has just been stored, and a load that spans two stores
+// has to wait for both: so it gets all that it loads at once stored at once. For short
+// messages there are 8 powers: these have that many blocks at most, and the others take as
+// long as all the rest.
 func expand(lanes int, short bool) (c code) {
 	c.op("MOVQ k+0(FP), R8")
 	c.op("MOVQ key+8(FP), SI")
